@@ -1,0 +1,116 @@
+"""A trial: one architecture, and what became of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from numbers import Real
+
+from lanista.errors import LanistaError, MetricError
+from lanista.space.domain import Architecture
+
+DEFAULT_METRIC = "score"
+"""Name of the metric when an evaluator returns or reports a bare number."""
+
+
+class State(StrEnum):
+    """Where a trial stands. A `running` trial whose experiment is not running was interrupted."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    PRUNED = "pruned"
+    FAILED = "failed"
+
+
+def checked_metrics(value: object, source: str) -> dict[str, float]:
+    """Turn what an evaluator gave into `{name: finite float}`.
+
+    A number `x` (Python, NumPy or a one-element tensor) becomes `{"score": float(x)}`.
+
+    Raises:
+        MetricError: names are not strings, there is no metric, or a value is not a finite number.
+    """
+    named = value if isinstance(value, Mapping) else {DEFAULT_METRIC: value}
+    if not named:
+        raise MetricError(f"{source} gave no metric; give a number or a mapping of names to numbers")
+    metrics = {}
+    for name, raw in named.items():
+        if not isinstance(name, str) or not name:
+            raise MetricError(f"{source} gave a metric named {name!r}; names are non-empty strings")
+        item = raw.item if callable(getattr(raw, "item", None)) else None
+        number = item() if item is not None and getattr(raw, "size", None) is not None else raw
+        if isinstance(number, bool) or not isinstance(number, Real):
+            raise MetricError(
+                f"{source} gave {raw!r} ({type(raw).__name__}) for metric {name!r}; give a finite number"
+            )
+        if not math.isfinite(number):
+            raise MetricError(
+                f"{source} gave {float(number)} for metric {name!r}; give a finite number, "
+                "or raise an exception (the trial then counts as failed)"
+            )
+        metrics[name] = float(number)
+    return metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One architecture under evaluation, or evaluated.
+
+    Attributes:
+        number: position in the order of proposal, from 0.
+        architecture: label -> JSON value, canonical form.
+        seed: what the random generators of `random`, NumPy and torch are seeded with before the model is built.
+        state: see `State`.
+        metrics: final metrics by name; empty unless completed (a pruned trial keeps its last reported ones).
+        scores: the objectives in their order, signs turned so that greater is better; empty unless completed.
+        error: traceback or reason of a failed trial.
+        attempts: how often it was started; more than 1 after a worker died under it.
+        started, finished: seconds since the epoch.
+        log: file with the trial's output, where the executor writes one.
+        weights: safetensors file with the model's weights, where the evaluator keeps them.
+        reporter: where `report` goes; only set while the trial is being evaluated.
+    """
+
+    number: int
+    architecture: Architecture
+    seed: int = 0
+    state: State = State.RUNNING
+    metrics: dict[str, float] = field(default_factory=dict)
+    scores: tuple[float, ...] = ()
+    error: str | None = None
+    attempts: int = 1
+    started: float | None = None
+    finished: float | None = None
+    log: str | None = None
+    weights: str | None = None
+    reporter: Callable[[dict[str, float], int | None], None] | None = field(
+        default=None, compare=False, repr=False
+    )
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from the start of the last attempt to the end, or None while it is not known."""
+        if self.started is None or self.finished is None:
+            return None
+        return self.finished - self.started
+
+    def report(self, value: float | Mapping[str, float], step: int | None = None) -> None:
+        """Record an intermediate result; call it from the evaluation.
+
+        Args:
+            value: a number (metric `score`) or numbers by name.
+            step: non-negative position on the learning curve, such as the epoch; default: one more than
+                the last one, from 0.
+
+        Raises:
+            MetricError: a value is not a finite number.
+            Pruned: the experiment stops this trial here; let it pass.
+            LanistaError: the trial is not being evaluated.
+        """
+        if self.reporter is None:
+            raise LanistaError(f"trial {self.number} is {self.state}; only an evaluation in progress can report")
+        if step is not None and (isinstance(step, bool) or not isinstance(step, int) or step < 0):
+            raise MetricError(f"trial.report got step {step!r}; a step is an integer of at least 0")
+        self.reporter(checked_metrics(value, "trial.report"), step)
