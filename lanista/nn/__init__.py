@@ -1,1 +1,7 @@
-"""nn."""
+"""Questions about the structure of a model; each returns plain `torch.nn` modules."""
+
+from lanista.nn.input import InputChoice
+from lanista.nn.layer import LayerChoice
+from lanista.nn.repeat import Repeat
+
+__all__ = ["InputChoice", "LayerChoice", "Repeat"]

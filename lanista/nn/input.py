@@ -1,0 +1,102 @@
+"""`InputChoice`: some of several tensors."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Graph, GraphModule, Node
+
+from lanista.errors import SpaceError
+from lanista.space.context import current
+from lanista.space.domain import Categorical, Domain, Subset
+
+Reduction = Literal["sum", "mean", "concat", "none"]
+REDUCTIONS = ("sum", "mean", "concat", "none")
+
+
+def InputChoice(
+    n_candidates: int | None = None,
+    n_chosen: int | None = 1,
+    reduction: Reduction = "sum",
+    *,
+    names: Sequence[str] | None = None,
+    label: str | None = None,
+) -> nn.Module:
+    """Ask which of several tensors are used; a module comes back that takes a list of them and joins the chosen ones.
+
+    The module is plain torch (a generated `torch.fx.GraphModule`, such as `lambda inputs: inputs[0] + inputs[2]`).
+    With one tensor chosen it returns that tensor as it is, whatever the reduction (except "none": a list of one).
+    With none chosen (possible with `n_chosen=None` or 0) "sum" and "mean" give zeros like the first input, "concat"
+    gives the first input cut to no channels, "none" an empty list.
+
+    Args:
+        n_candidates: length of the list it is called with. None: `len(names)`, or found out by running the model on
+            the `example_input` of `ModelSpace`.
+        n_chosen: how many are chosen; None: any number. With 1 the answer is one candidate, else a list of them.
+        reduction: "sum", "mean", "concat" (along dimension 1, the channels), or "none" (a list).
+        names: names of the candidates in architectures; default: the positions 0, 1, ....
+        label: name of the decision.
+
+    Raises:
+        SpaceError: counts do not fit, the reduction is unknown, or the label is taken by another domain.
+    """
+    if reduction not in REDUCTIONS:
+        raise SpaceError(f"reduction is {reduction!r}; it must be one of {', '.join(map(repr, REDUCTIONS))}")
+    if names is not None and n_candidates not in (None, len(names)):
+        raise SpaceError(f"n_candidates is {n_candidates}, but there are {len(names)} names; give one of both")
+    given = len(names) if names is not None else n_candidates
+    if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
+        raise SpaceError(f"n_candidates is {given!r}; it must be an integer of at least 1, or None")
+    context = current()
+    label = context.name("InputChoice", label)
+    count = context.inputs(label, given)
+    if n_chosen is not None and not 0 <= n_chosen <= (count or n_chosen):
+        raise SpaceError(f"n_chosen of {label!r} is {n_chosen!r}; it must be None or an integer from 0 to {count}")
+    # While the number of candidates is not known, the first ones stand for all; that is also the default.
+    options: Sequence[object] = names or range(count or max(n_chosen or 1, 1))
+    domain: Domain = Categorical(options) if n_chosen == 1 else Subset(options, n_chosen)
+    answer = context.decide(label, domain)
+    chosen = [domain.index(answer)] if isinstance(domain, Categorical) else [list(options).index(a) for a in answer]
+    module = selection(chosen, reduction)
+    observe = context.observer(label) if count is None else None
+    return module if observe is None else _observed(module, observe)
+
+
+def selection(chosen: Sequence[int], reduction: Reduction) -> GraphModule:
+    """A plain module that takes a list of tensors and joins those at the positions `chosen`."""
+    graph = Graph()
+    inputs = graph.placeholder("inputs")
+
+    def call(function: Callable[..., object], *arguments: object) -> Node:
+        return graph.call_function(function, arguments)  # type: ignore[arg-type]
+
+    picked = [call(operator.getitem, inputs, position) for position in chosen]
+    if reduction == "none":
+        graph.output(picked)
+    elif len(picked) == 1:
+        graph.output(picked[0])
+    elif reduction == "concat":
+        none = call(operator.getitem, inputs, 0) if not picked else None
+        graph.output(call(torch.cat, picked, 1) if none is None else call(torch.narrow, none, 1, 0, 0))
+    elif not picked:
+        graph.output(call(torch.zeros_like, call(operator.getitem, inputs, 0)))
+    else:
+        total = picked[0]
+        for further in picked[1:]:
+            total = call(operator.add, total, further)
+        graph.output(total if reduction == "sum" else call(operator.truediv, total, len(picked)))
+    return GraphModule(nn.Module(), graph, class_name="Selection")
+
+
+def _observed(module: nn.Module, observe: Callable[[int], None]) -> nn.Module:
+    """Tell `observe` the length of the list that `module` is called with."""
+
+    def hook(_: nn.Module, arguments: tuple[Sequence[Tensor], ...]) -> None:
+        observe(len(arguments[0]))
+
+    module.register_forward_pre_hook(hook)
+    return module

@@ -1,0 +1,335 @@
+"""Who answers when a model that is being built asks a question.
+
+The asking side (`choice`, `integer`, `real` here; `LayerChoice` and its kin in `lanista.nn`) calls `current()` and
+knows nothing else. The answering side is a `Context`, set for a block of code with `answering`:
+
+* no context: each question gets its default, so that the user's own `Net()` is a working model;
+* `Trace`: defaults, and every question is written down with the condition under which it was asked;
+* `Fixed`: what an architecture says.
+"""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from lanista.errors import ArchitectureError, SpaceError
+from lanista.space.domain import Architecture, Categorical, Domain, Integer, Real, Value, key, plain
+from lanista.space.search import Decision, SearchSpace
+
+T = TypeVar("T")
+
+
+@dataclass
+class Scope:
+    """A part of the model that has automatic labels of its own, and the answers under which it is built."""
+
+    prefix: str
+    condition: dict[str, tuple[Value, ...]]
+    questions: int = 0
+
+
+class Context(ABC):
+    """Answers questions while a model is built. One instance serves one build, in one thread.
+
+    Args:
+        prefix: put before automatic labels.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self._scopes = [Scope(prefix, {})]
+
+    @property
+    def scope(self) -> Scope:
+        """The innermost scope."""
+        return self._scopes[-1]
+
+    def name(self, kind: str, label: str | None) -> str:
+        """The label of a question: the given one, or `<scope>/<kind><running number in the scope>`."""
+        if label is None:
+            self.scope.questions += 1
+            return f"{self.scope.prefix}{kind}{self.scope.questions}"
+        if not isinstance(label, str) or not label:
+            raise SpaceError(f"label is {label!r}; give a non-empty string, or None for an automatic label")
+        return label
+
+    @contextmanager
+    def inside(self, label: str, part: object, values: Sequence[Value] = ()) -> Iterator[None]:
+        """Build a part of the question `label`, which exists when its answer is one of `values` (none: always)."""
+        condition = dict(self.scope.condition)
+        if values:
+            earlier = condition.get(label)
+            keys = set(map(key, values))
+            condition[label] = tuple(values if earlier is None else (v for v in earlier if key(v) in keys))
+        self._scopes.append(Scope(f"{label}/{part}/", condition))
+        try:
+            yield
+        finally:
+            self._scopes.pop()
+
+    @abstractmethod
+    def decide(self, label: str, domain: Domain, *, seen: bool = False) -> Value:
+        """The answer to the question `label`, a canonical value of `domain`.
+
+        `seen` says that the user's code sees the answer, and might ask other questions depending on it.
+        """
+
+    def visits(self, parts: Iterable[T], chosen: Iterable[T]) -> list[T]:
+        """Which parts of a question must be built: only the chosen ones, except where all must be seen."""
+        return list(chosen)
+
+    def inputs(self, label: str, given: int | None) -> int | None:
+        """Number of candidates of an InputChoice that was told `given`; None if nobody knows it yet."""
+        return given
+
+    def observer(self, label: str) -> Callable[[int], None] | None:
+        """Whom to tell the number of candidates once a forward pass shows it; None if nobody wants to know."""
+        return None
+
+
+class Defaults(Context):
+    """Answers when nobody else does. Stateless, so that it can be shared."""
+
+    def name(self, kind: str, label: str | None) -> str:
+        return label or kind
+
+    @contextmanager
+    def inside(self, label: str, part: object, values: Sequence[Value] = ()) -> Iterator[None]:
+        yield
+
+    def decide(self, label: str, domain: Domain, *, seen: bool = False) -> Value:
+        return domain.default()
+
+
+@dataclass
+class Question:
+    """A question as it was asked: its domain, where in the user's code, whether that code sees the answer, and under
+    which other answers it was asked (each a clause)."""
+
+    domain: Domain
+    place: str
+    seen: bool
+    clauses: list[dict[str, tuple[Value, ...]]]
+
+
+class Trace(Context):
+    """Gives the default, or the answer that `answers` prescribes, and writes every question down.
+
+    Args:
+        answers: label -> value, for questions that should not get their default.
+        counts: label -> number of candidates, for each InputChoice that does not know its own.
+        prefix: put before automatic labels.
+    """
+
+    def __init__(self, answers: Mapping[str, Value], counts: Mapping[str, int], prefix: str = "") -> None:
+        super().__init__(prefix)
+        self._answers = answers
+        self._counts = counts
+        self.questions: dict[str, Question] = {}
+        self.uncounted: dict[str, dict[str, tuple[Value, ...]]] = {}
+        self.counted: dict[str, int] = {}
+
+    def decide(self, label: str, domain: Domain, *, seen: bool = False) -> Value:
+        question = self.questions.get(label)
+        if question is None:
+            question = self.questions[label] = Question(domain, _place(), seen, [])
+        elif question.domain != domain:
+            raise SpaceError(
+                f"label {label!r} is asked twice with different answers allowed: {question.domain.describe()} "
+                f"at {question.place}, and {domain.describe()} at {_place()}. One label is one decision: "
+                "give the second another label, or equal candidates"
+            )
+        question.clauses.append(self.scope.condition)
+        return domain.parse(self._answers[label]) if label in self._answers else domain.default()
+
+    def visits(self, parts: Iterable[T], chosen: Iterable[T]) -> list[T]:
+        return list(parts)
+
+    def inputs(self, label: str, given: int | None) -> int | None:
+        count = given or self._counts.get(label)
+        if count is None:
+            self.uncounted[label] = self.scope.condition
+        return count
+
+    def observer(self, label: str) -> Callable[[int], None]:
+        return lambda count: self.counted.__setitem__(label, count)
+
+    def space(self) -> SearchSpace:
+        """The questions as a search space."""
+        domains = {label: question.domain for label, question in self.questions.items()}
+        return SearchSpace(
+            Decision(label, question.domain, _simplified(question.clauses, domains))
+            for label, question in self.questions.items()
+        )
+
+
+class Fixed(Context):
+    """Gives the answers of a canonical architecture, and notices questions that the space does not know.
+
+    Args:
+        architecture: canonical.
+        counts: as for `Trace`.
+        prefix: put before automatic labels.
+    """
+
+    def __init__(self, architecture: Architecture, counts: Mapping[str, int], prefix: str = "") -> None:
+        super().__init__(prefix)
+        self._architecture = architecture
+        self._counts = counts
+        self._asked: set[str] = set()
+
+    def decide(self, label: str, domain: Domain, *, seen: bool = False) -> Value:
+        if label not in self._architecture:
+            raise ArchitectureError(
+                f"decision {label!r}, asked at {_place()}, appears only with some answers ({self._answers()}), and "
+                f"the space does not know it. {HOW_TO_CONDITION}"
+            )
+        self._asked.add(label)
+        return domain.parse(self._architecture[label])
+
+    def inputs(self, label: str, given: int | None) -> int | None:
+        return given or self._counts.get(label)
+
+    def finish(self, labels: Iterable[str]) -> None:
+        """Raise ArchitectureError if one of `labels` was never asked for."""
+        unasked = [label for label in labels if label not in self._asked]
+        if unasked:
+            raise ArchitectureError(
+                f"decision {unasked[0]!r} was not asked for with these answers ({self._answers()}), though the space "
+                f"says that it exists then. {HOW_TO_CONDITION}"
+            )
+
+    def _answers(self) -> str:
+        return ", ".join(f"{label}={value!r}" for label, value in self._architecture.items())
+
+
+HOW_TO_CONDITION = (
+    "A question inside a plain `if` cannot be seen before the answer is given: put the branch into a callable "
+    "candidate, LayerChoice({'plain': Plain, 'wide': lambda: Wide(choice([2, 4], label='factor'))}), or into "
+    "Repeat(block, depth=(0, 1)), or ask the question always and use its answer only in the branch"
+)
+
+_context: ContextVar[Context | None] = ContextVar("lanista_context", default=None)
+_DEFAULTS = Defaults()
+
+
+def current() -> Context:
+    """Whoever answers here and now."""
+    return _context.get() or _DEFAULTS
+
+
+@contextmanager
+def answering(context: Context) -> Iterator[None]:
+    """Let `context` answer all questions that are asked inside of the `with` block."""
+    token = _context.set(context)
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def choice(candidates: Sequence[T] | Mapping[str, T], *, label: str | None = None) -> T:
+    """Ask for one of several values; the answer is the plain candidate itself.
+
+    Args:
+        candidates: JSON values (numbers, strings, booleans, None, lists or tuples of these), or a mapping of names to
+            anything: `choice({"relu": nn.ReLU, "gelu": nn.GELU})`. The first is the default.
+        label: name of the decision; questions with equal labels are one decision.
+
+    Raises:
+        SpaceError: no candidate, two equal ones, or one that is not JSON and has no name; or another question has
+            this label and other candidates.
+    """
+    context = current()
+    if isinstance(candidates, Mapping):
+        domain = Categorical(candidates)
+        objects: list[T] = list(candidates.values())
+    else:
+        if isinstance(candidates, str) or not isinstance(candidates, Iterable):
+            raise SpaceError(f"candidates is {candidates!r}; give a list of values, or a mapping of names to values")
+        objects = list(candidates)
+        domain = Categorical(map(plain, objects))
+    chosen = context.decide(context.name("choice", label), domain, seen=True)
+    return objects[domain.index(chosen)]
+
+
+def integer(low: int, high: int, *, step: int = 1, log: bool = False, label: str | None = None) -> int:
+    """Ask for an integer from `low` to `high`, both included. The default is `low`.
+
+    Args:
+        low: least value.
+        high: greatest value.
+        step: distance between values, counted from `low`.
+        log: draw on the log scale (needs `low >= 1`).
+        label: name of the decision.
+
+    Raises:
+        SpaceError: the range is empty or not of integers, or the label is taken by another domain.
+    """
+    context = current()
+    domain = Integer(low, high, step, log)
+    return cast(int, context.decide(context.name("integer", label), domain, seen=True))
+
+
+def real(low: float, high: float, *, log: bool = False, label: str | None = None) -> float:
+    """Ask for a real number from `low` to `high`. The default is the middle (of the log scale, with `log`).
+
+    Args:
+        low: least value.
+        high: greatest value.
+        log: draw on the log scale (needs `low > 0`), as for a learning rate.
+        label: name of the decision.
+
+    Raises:
+        SpaceError: the range is empty or not finite, or the label is taken by another domain.
+    """
+    context = current()
+    return cast(float, context.decide(context.name("real", label), Real(low, high, log), seen=True))
+
+
+def _place() -> str:
+    """File and line of the innermost frame that is not lanista's own."""
+    frame = sys._getframe(1)
+    own = __name__.partition(".")[0]
+    while frame.f_back is not None and (frame.f_globals.get("__name__") or "").partition(".")[0] in (own, "contextlib"):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _simplified(
+    clauses: Sequence[Mapping[str, Sequence[Value]]], domains: Mapping[str, Domain]
+) -> list[dict[str, tuple[Value, ...]]]:
+    """An equivalent shorter condition: no clause if always true; clauses that differ in one decision are joined."""
+    # Clauses come from nested scopes: where one names a decision, it also names those that this one depends on. So a
+    # decision that may have any of its values says no more than that it is active, and can be left out.
+    left: list[dict[str, tuple[Value, ...]]] = []
+    for clause in clauses:
+        _join(left, {k: tuple(v) for k, v in clause.items()}, domains)
+    return [] if {} in left else left
+
+
+def _join(
+    clauses: list[dict[str, tuple[Value, ...]]], new: dict[str, tuple[Value, ...]], domains: Mapping[str, Domain]
+) -> None:
+    """Add `new` to `clauses`, merged as far as it goes."""
+    new = {
+        label: values for label, values in new.items() if len({key(v) for v in values}) < domains[label].size
+    }
+    for old in clauses:
+        if old.keys() != new.keys():
+            continue
+        differing = [k for k in new if set(map(key, old[k])) != set(map(key, new[k]))]
+        if not differing:
+            return
+        if len(differing) == 1:
+            clauses.remove(old)
+            [label] = differing
+            union = {key(v): v for v in (*old[label], *new[label])}
+            _join(clauses, {**new, label: tuple(union.values())}, domains)
+            return
+    clauses.append(new)

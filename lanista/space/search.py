@@ -1,0 +1,416 @@
+"""`SearchSpace`: decisions, the conditions under which they exist, and everything that is done with them.
+
+Pure data and the standard library: strategies see only this, never torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from random import Random
+
+from lanista.errors import ArchitectureError, SpaceError
+from lanista.space.census import INACTIVE, Census, Literal
+from lanista.space.domain import Architecture, Domain, Key, Value, from_json, key, plain
+
+FORMAT = 1
+"""Version of the JSON form of a space."""
+
+Clause = Mapping[str, Sequence[Value]]
+"""label -> values: true when each of these decisions is active and has one of its values."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A question with a name.
+
+    Attributes:
+        label: its name, unique in the space.
+        domain: the values it can take.
+        when: the decision is active if any of these clauses is true; always, if there is none.
+    """
+
+    label: str
+    domain: Domain
+    when: tuple[Clause, ...] = ()
+
+    def __init__(self, label: str, domain: Domain, when: Clause | Iterable[Clause] = ()) -> None:
+        clauses = (when,) if isinstance(when, Mapping) else tuple(when)
+        object.__setattr__(self, "label", label)
+        object.__setattr__(self, "domain", domain)
+        object.__setattr__(self, "when", tuple({k: tuple(v) for k, v in clause.items()} for clause in clauses))
+
+    def condition(self) -> str:
+        """When the decision is active, in words; empty if always."""
+        return " or ".join(
+            " and ".join(f"{label} is {' or '.join(map(repr, values))}" for label, values in clause.items())
+            for clause in self.when
+        )
+
+
+class SearchSpace:
+    """A finite list of decisions; an architecture gives a value to each active one.
+
+    Decisions are kept so that each comes after those it depends on, and in the given order otherwise. Two spaces are
+    equal when their JSON is. Instances are immutable.
+
+    Args:
+        decisions: `Decision`s, or a mapping of labels to domains.
+
+    Raises:
+        SpaceError: a label is empty or there twice, a condition names an unknown label or a value outside of its
+            domain, or conditions depend on each other in a circle.
+    """
+
+    def __init__(self, decisions: Iterable[Decision] | Mapping[str, Domain] = ()) -> None:
+        given = (
+            [Decision(label, domain) for label, domain in decisions.items()]
+            if isinstance(decisions, Mapping)
+            else list(decisions)
+        )
+        self._decisions = {decision.label: decision for decision in _ordered(given)}
+        self._plan = [
+            (decision.label, decision.domain.draw, self._active(decision) if decision.when else None)
+            for decision in self._decisions.values()
+        ]
+
+    def _active(self, decision: Decision) -> Callable[[Architecture], bool]:
+        clauses = [
+            [(parent, frozenset(map(key, values))) for parent, values in clause.items()] for clause in decision.when
+        ]
+        if len(clauses) == 1 and len(clauses[0]) == 1:
+            parent, allowed = clauses[0][0]
+            return lambda architecture: parent in architecture and key(architecture[parent]) in allowed
+        return lambda architecture: any(
+            all(parent in architecture and key(architecture[parent]) in allowed for parent, allowed in clause)
+            for clause in clauses
+        )
+
+    # --- what it is ---------------------------------------------------------------------------------------
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All labels, parents before children."""
+        return tuple(self._decisions)
+
+    def __iter__(self) -> Iterator[Decision]:
+        return iter(self._decisions.values())
+
+    def __len__(self) -> int:
+        return len(self._decisions)
+
+    def __contains__(self, label: object) -> bool:
+        return label in self._decisions
+
+    def __getitem__(self, label: str) -> Domain:
+        try:
+            return self._decisions[label].domain
+        except KeyError:
+            raise SpaceError(self._unknown(label)) from None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SearchSpace) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __repr__(self) -> str:
+        return f"SearchSpace({len(self)} decisions, {format_size(self.size)} architectures)"
+
+    @cached_property
+    def _census(self) -> Census:
+        return Census([(d.domain, _literals(d, self._decisions)) for d in self])
+
+    @property
+    def size(self) -> int | float:
+        """Exact number of distinct architectures; `math.inf` if a continuous range can be active."""
+        return self._census.size
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that differ for different spaces."""
+        return hashlib.sha256(json.dumps(self.to_json()).encode()).hexdigest()[:16]
+
+    # --- architectures ------------------------------------------------------------------------------------
+
+    def sample(self, rng: Random | int, *, uniform: str = "decisions") -> Architecture:
+        """Draw an architecture.
+
+        Args:
+            rng: a generator, or a seed for a new one.
+            uniform: over what the draw is uniform. `"decisions"` (default): each active decision is drawn by itself,
+                by its domain's measure. Under conditions this favours branches with few inner decisions: with
+                `body in {conv (kernel 3 or 5), pool}` it gives conv/3, conv/5, pool with 1/4, 1/4, 1/2.
+                `"architectures"`: each architecture of a finite space is equally likely (1/3 each).
+
+        Raises:
+            SpaceError: `uniform` is unknown, or is "architectures" and the space is infinite.
+        """
+        random = Random(rng) if isinstance(rng, int) else rng
+        if uniform == "decisions":
+            architecture: Architecture = {}
+            for label, draw, active in self._plan:
+                if active is None or active(architecture):
+                    architecture[label] = draw(random)
+            return architecture
+        if uniform != "architectures":
+            raise SpaceError(f"uniform is {uniform!r}; it must be 'decisions' or 'architectures'")
+        if math.isinf(self.size):
+            raise SpaceError("the space is infinite, so no draw is uniform over its architectures; use 'decisions'")
+        values = self._census.sample(random)
+        return {label: v for label, v in zip(self._decisions, values, strict=True) if v is not INACTIVE}
+
+    def default(self) -> Architecture:
+        """The architecture in which each active decision has its default."""
+        return self._complete(lambda decision, architecture: decision.domain.default())
+
+    def grid(self, granularity: int | None = None) -> Iterator[Architecture]:
+        """All architectures, each once, lazily, the last decision changing fastest.
+
+        Args:
+            granularity: number of values that stand for a continuous range; needed if there is one.
+        """
+        if granularity is not None and granularity < 1:
+            raise SpaceError(f"granularity is {granularity}; it must be at least 1")
+        values = {d.label: d.domain.grid(granularity) for d in self}
+        plan = [(label, active) for label, _, active in self._plan]
+        architecture: Architecture = {}
+        open_: list[Iterator[Value]] = []  # of the decisions decided so far
+        while True:
+            for label, active in plan[len(open_) :]:
+                exists = active is None or active(architecture)
+                open_.append(iter(values[label]) if exists else iter(()))
+                if exists:
+                    architecture[label] = next(open_[-1])
+            yield {label: plain(value) for label, value in architecture.items()}
+            while open_:
+                label = plan[len(open_) - 1][0]
+                architecture.pop(label, None)
+                following = next(open_[-1], INACTIVE)
+                if following is not INACTIVE:
+                    architecture[label] = following
+                    break
+                open_.pop()
+            else:
+                return
+
+    def validate(self, architecture: Mapping[str, object]) -> Architecture:
+        """Return the canonical form of `architecture`: every active label, in order, with its canonical value.
+
+        Raises:
+            ArchitectureError: a label is unknown, missing or inactive, or a value is not in its domain.
+        """
+        for label in architecture:
+            if label not in self._decisions:
+                raise ArchitectureError(self._unknown(label))
+        canonical = self._complete(lambda decision, _: _parsed(decision, architecture))
+        for label in architecture:
+            if label not in canonical:
+                raise ArchitectureError(
+                    f"decision {label!r} has the value {architecture[label]!r}, but does not exist in this "
+                    f"architecture: it does only when {self._decisions[label].condition()}; leave it out"
+                )
+        return canonical
+
+    def key(self, architecture: Architecture) -> str:
+        """A string that two canonical architectures share exactly if they are equal."""
+        return json.dumps(architecture, sort_keys=True)
+
+    # --- moves --------------------------------------------------------------------------------------------
+
+    def mutate(self, architecture: Architecture, rng: Random, *, probability: float | None = None) -> Architecture:
+        """A copy that differs from `architecture` in at least one decision that both have.
+
+        Decisions that a change calls into being are drawn by their domain; those that it ends are dropped.
+
+        Args:
+            architecture: canonical.
+            rng: the generator.
+            probability: None (default): exactly one decision changes, each equally likely. A number in (0, 1]:
+                each decision changes with this probability, but at least one does.
+
+        Raises:
+            SpaceError: no active decision has a second value.
+        """
+        movable = [label for label in architecture if self._decisions[label].domain.size > 1]
+        if not movable:
+            raise SpaceError("no decision of this architecture has a second value, so it cannot be mutated")
+        first = rng.choice(movable)
+        moved = {first}
+        if probability is not None:
+            moved |= {label for label in movable if rng.random() < probability}
+
+        def value(decision: Decision, _: Architecture) -> Value:
+            if decision.label not in architecture:
+                return decision.domain.draw(rng)
+            old = architecture[decision.label]
+            return decision.domain.mutate(old, rng) if decision.label in moved else old
+
+        mutated = self._complete(value)
+        # A change of several decisions may end the existence of the first: then that one alone changes.
+        if all(label not in mutated or mutated[label] == architecture[label] for label in moved):
+            moved = {first}
+            mutated = self._complete(value)
+        return mutated
+
+    def crossover(self, mother: Architecture, father: Architecture, rng: Random) -> Architecture:
+        """A child that has each decision from a random one of the parents that have it (drawn, if none has)."""
+
+        def value(decision: Decision, _: Architecture) -> Value:
+            carriers = [parent for parent in (mother, father) if decision.label in parent]
+            return rng.choice(carriers)[decision.label] if carriers else decision.domain.draw(rng)
+
+        return self._complete(value)
+
+    def neighbours(self, architecture: Architecture) -> Iterator[Architecture]:
+        """All architectures one step away: one decision moved to a neighbouring value, new ones at their default."""
+        for changed, old in architecture.items():
+            for near in self._decisions[changed].domain.neighbours(old):
+
+                def value(decision: Decision, _: Architecture, changed: str = changed, near: Value = near) -> Value:
+                    if decision.label == changed:
+                        return near
+                    return architecture.get(decision.label, decision.domain.default())
+
+                yield self._complete(value)
+
+    # --- numbers and JSON ---------------------------------------------------------------------------------
+
+    @property
+    def width(self) -> int:
+        """Length of `encode`'s result."""
+        return sum(d.domain.width + bool(d.when) for d in self)
+
+    def encode(self, architecture: Architecture) -> list[float]:
+        """A canonical architecture as `width` numbers in [0, 1], for predictors.
+
+        One-hot or multi-hot for categories, the position for ranges; a decision with a condition has one more
+        number in front, 1 where it is active, and is all zeros where it is not.
+        """
+        code: list[float] = []
+        for decision in self:
+            active = decision.label in architecture
+            if decision.when:
+                code.append(float(active))
+            code += decision.domain.encode(architecture[decision.label]) if active else [0.0] * decision.domain.width
+        return code
+
+    def to_json(self) -> dict[str, Value]:
+        """The space as plain JSON; `from_json` gives an equal space back."""
+        decisions = []
+        for decision in self:
+            entry = {"label": decision.label, **decision.domain.to_json()}
+            if decision.when:
+                entry["when"] = [{label: list(vs) for label, vs in clause.items()} for clause in decision.when]
+            decisions.append(entry)
+        return {"format": FORMAT, "decisions": decisions}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Value]) -> SearchSpace:
+        """Read what `to_json` wrote.
+
+        Raises:
+            SpaceError: the data is of another format version, or is not a space.
+        """
+        if data.get("format") != FORMAT:
+            raise SpaceError(f"format is {data.get('format')!r}; this version of lanista reads format {FORMAT}")
+        decisions = []
+        for entry in data["decisions"]:
+            domain = from_json({name: value for name, value in entry.items() if name not in ("label", "when")})
+            decisions.append(Decision(entry["label"], domain, entry.get("when", ())))
+        return cls(decisions)
+
+    # --- inside -------------------------------------------------------------------------------------------
+
+    def _complete(self, value: Callable[[Decision, Architecture], Value]) -> Architecture:
+        """The architecture in which each active decision has what `value` says."""
+        architecture: Architecture = {}
+        for (label, _, active), decision in zip(self._plan, self, strict=True):
+            if active is None or active(architecture):
+                architecture[label] = value(decision, architecture)
+        return architecture
+
+    def _unknown(self, label: object) -> str:
+        close = difflib.get_close_matches(str(label), self._decisions, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return f"there is no decision {label!r}; the labels are {', '.join(map(repr, self._decisions))}{hint}"
+
+
+def format_size(size: int | float) -> str:
+    """A number of architectures for people: `15,625`, `3.2e+18`, `infinitely many`."""
+    if math.isinf(size):
+        return "infinitely many"
+    if size < 10**9:
+        return f"{size:,}"
+    exponent = len(str(size)) - 1
+    return f"{str(size)[0]}.{str(size)[1]}e+{exponent}"
+
+
+def _parsed(decision: Decision, architecture: Mapping[str, object]) -> Value:
+    if decision.label not in architecture:
+        existence = f" (it exists because {decision.condition()})" if decision.when else ""
+        raise ArchitectureError(
+            f"decision {decision.label!r} has no value{existence}; give {decision.domain.describe()}"
+        )
+    value = architecture[decision.label]
+    try:
+        return decision.domain.parse(value)
+    except ValueError as error:
+        raise ArchitectureError(
+            f"decision {decision.label!r} has the value {value!r}: {error}; allowed is {decision.domain.describe()}"
+        ) from None
+
+
+def _ordered(decisions: Sequence[Decision]) -> list[Decision]:
+    """Parents before children, otherwise in the given order; checks labels and conditions."""
+    known: dict[str, Decision] = {}
+    for decision in decisions:
+        if not isinstance(decision.label, str) or not decision.label:
+            raise SpaceError(f"label {decision.label!r} is not a non-empty string")
+        if decision.label in known:
+            raise SpaceError(f"label {decision.label!r} is there twice; labels must differ")
+        known[decision.label] = decision
+    for decision in decisions:
+        for clause in decision.when:
+            for parent, values in clause.items():
+                if parent not in known:
+                    raise SpaceError(f"the condition of {decision.label!r} names {parent!r}, which does not exist")
+                for value in values:
+                    try:
+                        canonical = known[parent].domain.parse(value)
+                    except ValueError:
+                        canonical = INACTIVE
+                    if canonical is INACTIVE or key(canonical) != key(value):
+                        raise SpaceError(
+                            f"the condition of {decision.label!r} says {parent!r} is {value!r}; allowed is "
+                            f"{known[parent].domain.describe()}"
+                        )
+    ordered: list[Decision] = []
+    placed: set[str] = set()
+    waiting = list(decisions)
+    while waiting:
+        ready = next(
+            (d for d in waiting if all(parent in placed for clause in d.when for parent in clause)), None
+        )
+        if ready is None:
+            raise SpaceError(
+                f"the conditions of {', '.join(repr(d.label) for d in waiting)} depend on each other in a circle"
+            )
+        waiting.remove(ready)
+        placed.add(ready.label)
+        ordered.append(ready)
+    return ordered
+
+
+def _literals(decision: Decision, known: Mapping[str, Decision]) -> list[frozenset[Literal]]:
+    """The clauses of a decision in the census's terms: the parent's position, and the keys of its values."""
+    positions = {label: i for i, label in enumerate(known)}
+    return [
+        frozenset((positions[parent], frozenset[Key](map(key, values))) for parent, values in clause.items())
+        for clause in decision.when
+    ]
