@@ -1,10 +1,41 @@
-"""lanista: neural architecture search on PyTorch."""
+"""lanista: neural architecture search on PyTorch.
 
-from lanista.errors import LanistaError
-from lanista.model import ModelSpace
-from lanista.space import choice, integer, real
-from lanista.trial import Trial
+Names are loaded when they are first used, so that the command line and tools that only read results start without
+torch. `__init__.pyi` lists the same names for type checkers.
+"""
+
+from importlib import import_module
 
 __version__ = "0.1.0"
 
-__all__ = ["LanistaError", "ModelSpace", "Trial", "choice", "integer", "real"]
+_HOMES = {
+    "Experiment": "lanista.experiment",
+    "FunctionalEvaluator": "lanista.evaluator",
+    "InlineExecutor": "lanista.executor",
+    "LanistaError": "lanista.errors",
+    "ModelSpace": "lanista.model",
+    "ProcessExecutor": "lanista.executor",
+    "Trial": "lanista.trial",
+    "choice": "lanista.space",
+    "integer": "lanista.space",
+    "real": "lanista.space",
+}
+
+_PACKAGES = ("nn", "space", "strategy", "testing")
+
+__all__ = [*_HOMES, *_PACKAGES]  # noqa: PLE0604 (all are strings)
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    elif name in _PACKAGES:
+        value = import_module(f"lanista.{name}")
+    else:
+        raise AttributeError(f"module 'lanista' has no attribute {name!r}; it has {', '.join(__all__)}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

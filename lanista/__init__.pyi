@@ -1,0 +1,16 @@
+from lanista import nn as nn
+from lanista import space as space
+from lanista import strategy as strategy
+from lanista import testing as testing
+from lanista.errors import LanistaError as LanistaError
+from lanista.evaluator import FunctionalEvaluator as FunctionalEvaluator
+from lanista.executor import InlineExecutor as InlineExecutor
+from lanista.executor import ProcessExecutor as ProcessExecutor
+from lanista.experiment import Experiment as Experiment
+from lanista.model import ModelSpace as ModelSpace
+from lanista.space import choice as choice
+from lanista.space import integer as integer
+from lanista.space import real as real
+from lanista.trial import Trial as Trial
+
+__version__: str

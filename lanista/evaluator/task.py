@@ -1,0 +1,114 @@
+"""`Task`: everything that a worker needs in order to turn a trial into metrics."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_model
+from torch import nn
+
+from lanista.errors import ExperimentError
+from lanista.evaluator.base import Evaluator, EvaluatorSource
+from lanista.model import ModelSpace
+from lanista.space.context import Fixed, Trace, answering
+from lanista.space.domain import Architecture
+from lanista.space.search import SearchSpace
+from lanista.trial import Trial, checked_metrics
+
+PREFIX = "evaluator/"
+"""Put before the automatic labels of questions that an evaluator asks."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Builds a trial's model and evaluates it.
+
+    Attributes:
+        space: builds the models.
+        source: the evaluator, or what builds it.
+        weights: folder for the weights of evaluated models; they are called `<trial number>.safetensors`.
+    """
+
+    space: ModelSpace
+    source: EvaluatorSource
+    weights: Path
+
+    def __call__(self, trial: Trial) -> dict[str, float]:
+        """Evaluate `trial` and return its final metrics. Seeds `random`, NumPy and torch with the trial's seed."""
+        model = self.model(trial)
+        evaluator = self._evaluator(trial.architecture)
+        metrics = checked_metrics(evaluator.evaluate(model, trial), "the evaluator")
+        if evaluator.keep_weights:
+            self.weights.mkdir(parents=True, exist_ok=True)
+            file = self.weights / f"{trial.number}.safetensors"
+            aside = file.with_suffix(".tmp")
+            save_model(model, str(aside))
+            aside.replace(file)
+        return metrics
+
+    def model(self, trial: Trial) -> nn.Module:
+        """The trial's model as it is before evaluation: same architecture, same initial weights."""
+        seed_all(trial.seed)
+        with self.space.answers(trial.architecture):
+            return self.space.create()
+
+    def _evaluator(self, architecture: Architecture) -> Evaluator:
+        if isinstance(self.source, Evaluator):
+            return self.source
+        context = Fixed(architecture, {}, PREFIX)
+        with answering(context):
+            evaluator = self.source()
+        context.finish(label for label in architecture if label not in self.space.decisions)
+        return evaluator
+
+
+def questions(source: EvaluatorSource) -> SearchSpace:
+    """The decisions that an evaluator brings with it; none if it is an evaluator already.
+
+    Raises:
+        ExperimentError: `source` is neither an evaluator nor a callable that builds one.
+    """
+    if isinstance(source, Evaluator):
+        return SearchSpace()
+    advice = "give an Evaluator, such as FunctionalEvaluator(function), or a callable without arguments that builds one"
+    if not callable(source):
+        raise ExperimentError(f"evaluator is {source!r} ({type(source).__name__}); {advice}")
+    context = Trace({}, {}, PREFIX)
+    with _argument_errors(source, advice), answering(context):
+        evaluator = source()
+    if not isinstance(evaluator, Evaluator):
+        raise ExperimentError(f"the evaluator callable {source!r} returned {evaluator!r}; {advice}")
+    return context.space()
+
+
+@contextmanager
+def _argument_errors(source: object, advice: str) -> Iterator[None]:
+    """Explain a TypeError that comes from calling `source` itself without arguments."""
+    try:
+        yield
+    except TypeError as error:
+        if error.__traceback__ is not None and _depth(error) <= 2:
+            raise ExperimentError(f"evaluator {source!r} cannot be called without arguments ({error}); {advice}") from error
+        raise
+
+
+def _depth(error: BaseException) -> int:
+    depth, frame = 0, error.__traceback__
+    while frame is not None:
+        depth, frame = depth + 1, frame.tb_next
+    return depth
+
+
+def seed_all(seed: int) -> None:
+    """Seed the global generators that training code draws from: `random`, NumPy (where it is loaded) and torch."""
+    random.seed(seed)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(seed)
+    torch.manual_seed(seed)
