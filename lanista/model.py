@@ -105,7 +105,7 @@ class ModelSpace:
         model = self._callable(*self._args, **self._kwargs)
         if not isinstance(model, nn.Module):
             raise SpaceError(
-                f"{getattr(self._callable, '__qualname__', self._callable)} returned {model!r} "
+                f"{self.name} returned {model!r} "
                 f"({type(model).__name__}); a model space must build a torch.nn.Module"
             )
         return model
@@ -114,9 +114,13 @@ class ModelSpace:
         """A random architecture; see `SearchSpace.sample`."""
         return self.decisions.sample(seed)
 
+    @property
+    def name(self) -> str:
+        """Name of the callable."""
+        return getattr(self._callable, "__qualname__", None) or type(self._callable).__name__
+
     def __repr__(self) -> str:
-        name = getattr(self._callable, "__qualname__", repr(self._callable))
-        return f"ModelSpace({name}: {self.decisions!r})"
+        return f"ModelSpace({self.name}: {self.decisions!r})"
 
     def __reduce__(self) -> tuple[Callable[[bytes], ModelSpace], tuple[bytes]]:
         return _restored, (dumps(self.__dict__),)

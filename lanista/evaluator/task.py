@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,30 +78,15 @@ def questions(source: EvaluatorSource) -> SearchSpace:
     advice = "give an Evaluator, such as FunctionalEvaluator(function), or a callable without arguments that builds one"
     if not callable(source):
         raise ExperimentError(f"evaluator is {source!r} ({type(source).__name__}); {advice}")
+    needed = [p.name for p in inspect.signature(source).parameters.values() if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD]
+    if needed:
+        raise ExperimentError(f"the evaluator callable {source!r} needs the arguments {', '.join(needed)}; {advice}")
     context = Trace({}, {}, PREFIX)
-    with _argument_errors(source, advice), answering(context):
+    with answering(context):
         evaluator = source()
     if not isinstance(evaluator, Evaluator):
         raise ExperimentError(f"the evaluator callable {source!r} returned {evaluator!r}; {advice}")
     return context.space()
-
-
-@contextmanager
-def _argument_errors(source: object, advice: str) -> Iterator[None]:
-    """Explain a TypeError that comes from calling `source` itself without arguments."""
-    try:
-        yield
-    except TypeError as error:
-        if error.__traceback__ is not None and _depth(error) <= 2:
-            raise ExperimentError(f"evaluator {source!r} cannot be called without arguments ({error}); {advice}") from error
-        raise
-
-
-def _depth(error: BaseException) -> int:
-    depth, frame = 0, error.__traceback__
-    while frame is not None:
-        depth, frame = depth + 1, frame.tb_next
-    return depth
 
 
 def seed_all(seed: int) -> None:

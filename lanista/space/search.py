@@ -119,6 +119,26 @@ class SearchSpace:
     def __hash__(self) -> int:
         return hash(self.fingerprint)
 
+    def __or__(self, other: SearchSpace) -> SearchSpace:
+        """The decisions of both; one with a label of both exists where it does in either.
+
+        Raises:
+            SpaceError: a label of both has two different domains.
+        """
+        merged = dict(self._decisions)
+        for decision in other:
+            mine = merged.setdefault(decision.label, decision)
+            if mine is decision:
+                continue
+            if mine.domain != decision.domain:
+                raise SpaceError(
+                    f"label {decision.label!r} has two different domains: {mine.domain.describe()}, and "
+                    f"{decision.domain.describe()}; give one of them another label"
+                )
+            when = (*mine.when, *decision.when) if mine.when and decision.when else ()
+            merged[decision.label] = Decision(decision.label, mine.domain, when)
+        return SearchSpace(merged.values())
+
     def __repr__(self) -> str:
         return f"SearchSpace({len(self)} decisions, {format_size(self.size)} architectures)"
 

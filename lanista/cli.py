@@ -1,0 +1,601 @@
+"""The `lanista` command.
+
+Commands that only read results start without torch. Those that need the user's code load the file it is in, and
+import what that needs when they are called.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import logging
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.markup import escape
+from rich.table import Table
+
+import lanista
+from lanista.errors import ExperimentError, LanistaError, MetricError
+from lanista.objective import Direction, Objectives
+from lanista.space.search import SearchSpace, format_size
+from lanista.storage import Record, Storage, Summary
+from lanista.trial import State, Trial
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 it could not be done, and the message says why; 2 wrong usage; 130 interrupted by Ctrl-C "
+    "(run or resume again and it goes on)."
+)
+
+app = typer.Typer(
+    name="lanista",
+    help=(
+        "Search neural network architectures. Write a file that makes an Experiment, then: [bold]lanista run "
+        "FILE[/bold]. Look at it while it runs, or later: [bold]lanista list[/bold], [bold]lanista top NAME[/bold]. "
+        "Take the result: [bold]lanista export NAME FOLDER[/bold]."
+    ),
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def _names(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of stored experiments, for tab completion."""
+    try:
+        with Storage(context.params.get("storage") or DEFAULT_STORAGE, create=False) as storage:
+            return [s.record.name for s in storage.experiments() if s.record.name.startswith(incomplete)]
+    except LanistaError:
+        return []
+
+
+DEFAULT_STORAGE = os.environ.get("LANISTA_STORAGE", "lanista.db")
+
+StorageOption = Annotated[
+    str,
+    typer.Option(
+        "--storage", "-s", envvar="LANISTA_STORAGE", help="SQLite file or SQLAlchemy URL.", show_default=True
+    ),
+]
+Name = Annotated[str, typer.Argument(help="Name of the experiment.", autocompletion=_names)]
+MaxTrials = Annotated[
+    int | None, typer.Option(help="Trials of the whole experiment, earlier runs counted. Default: no limit.", min=1)
+]
+MaxDuration = Annotated[
+    float | None, typer.Option(help="Seconds after which this run starts no more trials. Default: no limit.", min=0.001)
+]
+File = Annotated[
+    str | None,
+    typer.Option(
+        "--file",
+        "-f",
+        metavar="FILE[:OBJECT]",
+        help="Where the experiment is written. Default: the file it was started from.",
+    ),
+]
+
+
+# --- commands that run the user's code --------------------------------------------------------------------
+
+
+@app.command()
+def run(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE[:OBJECT]",
+            help="Python file, and the variable in it that is the Experiment (or a function that returns one). "
+            "Without OBJECT the file runs as a script, up to its experiment.run().",
+        ),
+    ],
+    max_trials: MaxTrials = None,
+    max_duration: MaxDuration = None,
+) -> None:
+    """Run the experiment that a file makes, or continue it.
+
+    The same command again goes on where it stopped. The limits default to those of the file's own experiment.run(),
+    where OBJECT is not given.
+
+    Example: lanista run search.py --max-trials 100
+    """
+    _run(*_load(file), max_trials, max_duration)
+
+
+@app.command()
+def resume(
+    name: Name,
+    max_trials: MaxTrials = None,
+    max_duration: MaxDuration = None,
+    file: File = None,
+    storage: StorageOption = DEFAULT_STORAGE,
+) -> None:
+    """Continue an experiment from the file that it was started from.
+
+    Example: lanista resume digits --max-trials 200
+    """
+    with _opened(storage) as opened:
+        experiment, limits = _of_record(_record(opened, name), opened, file)
+        _run(experiment, limits, max_trials, max_duration)
+
+
+@app.command()
+def export(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(help="Folder to write; made if it is not there.")],
+    trial: Annotated[
+        int | None, typer.Option("--trial", "-t", help="Number of the trial. Default: the best one.", min=0)
+    ] = None,
+    file: File = None,
+    storage: StorageOption = DEFAULT_STORAGE,
+) -> None:
+    """Write a trial's model as a folder of plain PyTorch code and weights that runs without lanista.
+
+    Example: lanista export digits best_model
+    """
+    with _opened(storage) as opened:
+        record = _record(opened, name)
+        number = _best(opened, record).number if trial is None else trial
+        experiment, _ = _of_record(record, opened, file)
+        experiment.export(number, folder)
+        names = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_file()))
+        out.print(f"Trial {number} of [bold]{escape(name)}[/bold] is in {escape(str(folder))}: {names}")
+
+
+# --- commands that read the storage -----------------------------------------------------------------------
+
+
+@app.command("list")
+def list_(storage: StorageOption = DEFAULT_STORAGE) -> None:
+    """List the experiments: how far they are and how good."""
+    with _opened(storage) as opened:
+        summaries = opened.experiments()
+        if not summaries:
+            out.print(f"No experiments in {escape(opened.name)} yet. Start one: lanista run FILE")
+            return
+        table = _table("Experiment", "State", "Trials>", "Failed>", "Best>", "Strategy", "Last event>")
+        for summary in summaries:
+            record, counts = summary.record, summary.counts
+            leader = _top(opened, record, 1)
+            failed = counts[State.FAILED]
+            table.add_row(
+                f"[bold]{escape(record.name)}[/bold]",
+                _state(summary),
+                f"{sum(counts.values()):,}",
+                f"[red]{failed:,}[/red]" if failed else "0",
+                _metrics(record, leader[0]) if leader else "-",
+                escape(record.strategy),
+                "-" if summary.updated is None else _ago(summary.updated),
+            )
+        out.print(table)
+
+
+@app.command()
+def show(
+    name: Name,
+    trial: Annotated[int | None, typer.Argument(help="Number of a trial, to see it alone.", min=0)] = None,
+    storage: StorageOption = DEFAULT_STORAGE,
+) -> None:
+    """Show an experiment, or one of its trials: what was searched, how, and what came of it."""
+    with _opened(storage) as opened:
+        record = _record(opened, name)
+        if trial is None:
+            _show_experiment(opened, record)
+        else:
+            _show_trial(opened, record, _trial(opened, record, trial))
+
+
+@app.command()
+def top(
+    name: Name,
+    k: Annotated[int, typer.Option("-k", help="How many.", min=1)] = 10,
+    metric: Annotated[str | None, typer.Option(help="Rank by this metric. Default: the first objective.")] = None,
+    storage: StorageOption = DEFAULT_STORAGE,
+) -> None:
+    """Show the best trials and what their architectures have in common."""
+    with _opened(storage) as opened:
+        record = _record(opened, name)
+        trials = _top(opened, record, k, metric)
+        if not trials:
+            out.print(f"No completed trial in {escape(name)} yet.")
+            return
+        out.print(_trial_table(trials))
+        shared = {
+            label: value
+            for label, value in trials[0].architecture.items()
+            if all(label in t.architecture and t.architecture[label] == value for t in trials)
+        }
+        if len(trials) > 1 and shared:
+            out.print(f"All {len(trials)} have: {_architecture(shared)}")
+
+
+@app.command()
+def trials(
+    name: Name,
+    as_csv: Annotated[bool, typer.Option("--csv", help="As comma-separated values.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, one trial a line.")] = False,
+    state: Annotated[State | None, typer.Option(help="Only trials in this state.")] = None,
+    last: Annotated[int, typer.Option(help="How many of the last ones a table shows.", min=1)] = 50,
+    storage: StorageOption = DEFAULT_STORAGE,
+) -> None:
+    """List the trials, as a table or for other programs.
+
+    Example: lanista trials digits --csv > trials.csv
+    """
+    if as_csv and as_json:
+        raise typer.BadParameter("give one of --csv and --json")
+    with _opened(storage) as opened:
+        found = opened.trials(_record(opened, name), state=state)
+    if as_json:
+        for trial in found:
+            sys.stdout.write(json.dumps(_plain(trial)) + "\n")
+    elif as_csv:
+        _write_csv(found)
+    else:
+        if len(found) > last:
+            out.print(f"The last {last} of {len(found):,} trials (more: --last N, --csv, --json):")
+        out.print(_trial_table(found[-last:]))
+
+
+@app.command()
+def doctor(storage: StorageOption = DEFAULT_STORAGE) -> None:
+    """Check the installation: versions, devices, and whether the storage can be reached."""
+    table = _table("What", "Found")
+    table.add_row("lanista", lanista.__version__)
+    table.add_row("Python", f"{platform.python_version()} on {platform.platform()}")
+    for package in ("torch", "numpy", "SQLAlchemy", "alembic", "safetensors", "cloudpickle", "rich", "typer"):
+        table.add_row(package, _version(package))
+    torch = importlib.import_module("torch")
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    table.add_row("GPUs", ", ".join(devices) or "none")
+    table.add_row("CPUs", f"{_cpus()} usable")
+    problem = None
+    try:
+        with Storage(storage, create=False) as opened:
+            count = len(opened.experiments())
+            table.add_row("Storage", f"{escape(opened.name)}: {count} experiments, {escape(opened.engine)}")
+    except LanistaError as error:
+        missing = "://" not in storage and not Path(storage).exists()
+        problem = None if missing else error
+        table.add_row("Storage", f"{escape(storage)}: " + ("not made yet" if missing else f"[red]{escape(str(error))}[/red]"))
+    out.print(table)
+    if problem is not None:
+        raise typer.Exit(1)
+
+
+# --- loading ----------------------------------------------------------------------------------------------
+
+
+def _load(target: str) -> tuple[Any, dict[str, Any]]:
+    """The Experiment of FILE[:OBJECT], and the limits with which the file itself would run it."""
+    path, _, name = target.partition(":") if not Path(target).exists() else (target, "", "")
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise ExperimentError(f"there is no file {path!r}; give a Python file, or FILE:OBJECT")
+    experiments = importlib.import_module("lanista.experiment")
+    limits: dict[str, Any] = {}
+    with experiments.loading():
+        try:
+            found = _execute(file, "__main__" if not name else f"lanista_file_{file.stem}")
+            experiment = _pick(found, name, file, experiments.Experiment)
+        except experiments.Loaded as loaded:
+            experiment, limits = loaded.experiment, loaded.limits
+    experiment.source = f"{file}:{name}" if name else str(file)
+    return experiment, limits
+
+
+def _execute(file: Path, name: str) -> ModuleType:
+    """Execute a file as the module `name`."""
+    module = ModuleType(name)
+    module.__file__ = str(file)
+    sys.modules[name] = module
+    if str(file.parent) not in sys.path:
+        sys.path.insert(0, str(file.parent))
+    exec(compile(file.read_text(), str(file), "exec"), vars(module))
+    return module
+
+
+def _pick(module: ModuleType, name: str, file: Path, kind: type[Any]) -> Any:
+    there = [key for key, value in vars(module).items() if isinstance(value, kind)]
+    if not name:
+        if len(there) == 1:
+            return getattr(module, there[0])
+        raise ExperimentError(
+            f"{file} has {len(there)} experiments in variables ({', '.join(there) or 'none'}) and runs none; "
+            "say which: FILE:OBJECT"
+        )
+    found = getattr(module, name, None)
+    made = found() if callable(found) and not isinstance(found, kind) else found
+    if not isinstance(made, kind):
+        raise ExperimentError(
+            f"{name!r} in {file} is {made!r}, not an Experiment or a function that returns one; "
+            f"there {'are' if there else 'is'} {', '.join(there) or 'none'}"
+        )
+    return made
+
+
+def _of_record(record: Record, storage: Storage, file: str | None) -> tuple[Any, dict[str, Any]]:
+    """The Experiment that made a record, attached to the storage it was found in."""
+    source = file or record.source
+    if source is None:
+        raise ExperimentError(
+            f"experiment {record.name!r} was started from a console or notebook; run it there again, or write it to a "
+            "file and give --file FILE:OBJECT"
+        )
+    experiment, limits = _load(source)
+    if experiment.name != record.name:
+        raise ExperimentError(
+            f"{source} makes the experiment {experiment.name!r}, not {record.name!r}; give --file FILE:OBJECT"
+        )
+    experiment.attach(storage)
+    return experiment, limits
+
+
+def _run(experiment: Any, limits: dict[str, Any], max_trials: int | None, max_duration: float | None) -> None:
+    given = {"max_trials": max_trials, "max_duration": max_duration}
+    asked = {name: value for name, value in given.items() if value is not None}
+    experiment.run(**(asked or limits))
+    record = experiment.storage.find(experiment.name)
+    leaders = _top(experiment.storage, record, 5)
+    if not leaders:
+        raise ExperimentError(
+            f"no trial of {experiment.name!r} has completed; see: lanista trials {experiment.name} --state failed"
+        )
+    out.print(_trial_table(leaders))
+
+
+# --- reading ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(storage: str) -> Iterator[Storage]:
+    with Storage(storage, create=False) as opened:
+        yield opened
+
+
+def _record(storage: Storage, name: str) -> Record:
+    record = storage.find(name)
+    if record is None:
+        names = [summary.record.name for summary in storage.experiments()]
+        raise ExperimentError(
+            f"there is no experiment {name!r} in {storage.name}; there is {', '.join(names) or 'none yet'}"
+        )
+    return record
+
+
+def _trial(storage: Storage, record: Record, number: int) -> Trial:
+    trial = storage.trial(record, number)
+    if trial is None:
+        count = sum(storage.counts(record).values())
+        raise ExperimentError(f"there is no trial {number} in {record.name!r}; it has {count}, counted from 0")
+    return trial
+
+
+def _top(storage: Storage, record: Record, k: int, metric: str | None = None) -> list[Trial]:
+    names = storage.metrics(record)
+    if not names:
+        return []
+    objectives = Objectives(record.objectives)
+    directions: dict[str, Direction] = dict(
+        zip(objectives.names(names), record.objectives.values(), strict=True)
+    )
+    if metric is not None and metric not in names:
+        raise MetricError(f"there is no metric {metric!r} in {record.name!r}; there is {', '.join(names)}")
+    first = metric or next(iter(directions))
+    return storage.top(record, first, directions.get(first, "maximize"), k)
+
+
+def _best(storage: Storage, record: Record) -> Trial:
+    leaders = _top(storage, record, 1)
+    if not leaders:
+        raise ExperimentError(f"no trial of {record.name!r} has completed yet; give --trial NUMBER")
+    return leaders[0]
+
+
+# --- showing ----------------------------------------------------------------------------------------------
+
+out = Console()
+err = Console(stderr=True)
+
+
+def _table(*columns: str) -> Table:
+    """A plain table; a column whose name ends in `>` is aligned to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
+    return table
+
+
+def _trial_table(trials: Sequence[Trial]) -> Table:
+    metrics = list(dict.fromkeys(name for trial in trials for name in trial.metrics))
+    plain = all(trial.state is State.COMPLETED for trial in trials)
+    table = _table("Trial>", *([] if plain else ["State"]), *(f"{escape(name)}>" for name in metrics), "Time>", "Architecture")
+    for trial in trials:
+        error = (trial.error or "").strip().rpartition("\n")[2]
+        table.add_row(
+            str(trial.number),
+            *([] if plain else [COLORED[trial.state]]),
+            *(f"{trial.metrics[name]:.5g}" if name in trial.metrics else "" for name in metrics),
+            "" if trial.duration is None else _span(trial.duration),
+            f"[red]{escape(error)}[/red]" if error else _architecture(trial.architecture),
+        )
+    return table
+
+
+COLORED = {
+    State.RUNNING: "[cyan]running[/cyan]",
+    State.COMPLETED: "[green]completed[/green]",
+    State.PRUNED: "[yellow]pruned[/yellow]",
+    State.FAILED: "[red]failed[/red]",
+}
+
+
+def _show_experiment(storage: Storage, record: Record) -> None:
+    summary = next(s for s in storage.experiments() if s.record.id == record.id)
+    space = SearchSpace.from_json(record.space)
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    counts = ", ".join(f"{n:,} {state}" for state, n in summary.counts.items() if n)
+    leaders = _top(storage, record, 1)
+    for what, value in (
+        ("Experiment", f"[bold]{escape(record.name)}[/bold] ({_state(summary)})"),
+        ("Trials", counts or "none"),
+        ("Best", f"{_metrics(record, leaders[0])} in trial {leaders[0].number}" if leaders else "-"),
+        ("Objectives", escape(str(Objectives(record.objectives)))),
+        ("Strategy", escape(record.strategy)),
+        ("Seed", str(record.seed)),
+        ("Space", f"{len(space)} decisions, {format_size(space.size)} architectures, {record.fingerprint}"),
+        ("Source", escape(record.source or "a console or notebook")),
+        ("Versions", ", ".join(f"{name} {number}" for name, number in record.versions.items())),
+        ("Started", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))),
+        ("Files", escape(str(storage.folder(record.name)))),
+    ):
+        facts.add_row(f"[dim]{what}[/dim]", value)
+    out.print(facts)
+    table = _table("Decision", "Values", "Exists when")
+    for decision in space:
+        table.add_row(
+            escape(decision.label), escape(decision.domain.describe()), escape(decision.condition()) or "[dim]always[/dim]"
+        )
+    out.print(table)
+
+
+def _show_trial(storage: Storage, record: Record, trial: Trial) -> None:
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    for what, value in (
+        ("Trial", f"[bold]{trial.number}[/bold] of {escape(record.name)} ({COLORED[trial.state]})"),
+        ("Metrics", " ".join(f"{escape(name)} {value:.6g}" for name, value in trial.metrics.items()) or "-"),
+        ("Time", "-" if trial.duration is None else _span(trial.duration)),
+        ("Attempts", str(trial.attempts)),
+        ("Seed", str(trial.seed)),
+        ("Output", escape(trial.log or "-")),
+        ("Weights", escape(trial.weights or "not kept")),
+    ):
+        facts.add_row(f"[dim]{what}[/dim]", value)
+    out.print(facts)
+    table = _table("Decision", "Value")
+    for label, value in trial.architecture.items():
+        table.add_row(escape(label), escape(json.dumps(value)))
+    out.print(table)
+    curve = storage.reports(record, trial.number)
+    if curve:
+        names = list(dict.fromkeys(name for _, metrics in curve for name in metrics))
+        table = _table("Step>", *(f"{escape(name)}>" for name in names))
+        for step, metrics in curve:
+            table.add_row(str(step), *(f"{metrics[name]:.6g}" if name in metrics else "" for name in names))
+        out.print(table)
+    if trial.error:
+        out.print(f"[red]{escape(trial.error.rstrip())}[/red]")
+
+
+def _state(summary: Summary) -> str:
+    if summary.running:
+        return "[cyan]running[/cyan]"
+    return "[yellow]interrupted[/yellow]" if summary.counts[State.RUNNING] else "[green]stopped[/green]"
+
+
+def _metrics(record: Record, trial: Trial) -> str:
+    names = Objectives(record.objectives).names(trial.metrics)
+    return " ".join(f"{escape(name)} {trial.metrics[name]:.5g}" for name in names)
+
+
+def _architecture(architecture: dict[str, Any]) -> str:
+    return escape("  ".join(f"{label}={json.dumps(value)}" for label, value in architecture.items())).replace(
+        '"', ""
+    )
+
+
+def _span(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _ago(then: float) -> str:
+    seconds = max(time.time() - then, 0)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def _plain(trial: Trial) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "state": trial.state,
+        "metrics": trial.metrics,
+        "architecture": trial.architecture,
+        "seed": trial.seed,
+        "attempts": trial.attempts,
+        "started": trial.started,
+        "finished": trial.finished,
+        "log": trial.log,
+        "weights": trial.weights,
+        "error": trial.error,
+    }
+
+
+def _write_csv(trials: Sequence[Trial]) -> None:
+    metrics = list(dict.fromkeys(name for trial in trials for name in trial.metrics))
+    labels = list(dict.fromkeys(label for trial in trials for label in trial.architecture))
+    fixed = ("number", "state", "started", "finished", "error")
+    writer = csv.writer(sys.stdout)
+    writer.writerow([*fixed, *(f"metric:{name}" for name in metrics), *(f"decision:{label}" for label in labels)])
+    for trial in trials:
+        plain = _plain(trial)
+        values = (trial.architecture.get(label, "") for label in labels)
+        writer.writerow(
+            [
+                *(plain[name] for name in fixed),
+                *(trial.metrics.get(name, "") for name in metrics),
+                *(json.dumps(value) if isinstance(value, list | dict) else value for value in values),
+            ]
+        )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "[red]not installed[/red]"
+
+
+def _cpus() -> int:
+    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def main() -> None:
+    """Run the command line; the entry point of the `lanista` script."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=err, show_path=False, show_time=False)]
+    )
+    try:
+        app()
+    except LanistaError as error:
+        err.print(f"[red]Error:[/red] {escape(str(error))}", soft_wrap=True)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        err.print("Interrupted; run or resume it again and it goes on.")
+        raise SystemExit(INTERRUPTED) from None
+
+
+if __name__ == "__main__":
+    main()
