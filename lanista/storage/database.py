@@ -20,7 +20,7 @@ from sqlalchemy import (
     select,
     table,
 )
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from lanista.errors import StorageError
 from lanista.storage import sqlite
@@ -35,7 +35,11 @@ def _parsed(url: str | Path) -> URL:
         return URL.create("sqlite")
     if isinstance(url, Path) or "://" not in url:
         return URL.create("sqlite", database=str(Path(url).absolute()))
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ValueError as error:
+        form = "dialect://user:password@host:port/database"
+        raise ArgumentError(f"not a URL of the form {form}, as in sqlite:///x.db") from error
     if parsed.drivername in ("postgres", "postgresql"):
         return parsed.set(drivername="postgresql+psycopg")
     return parsed

@@ -81,11 +81,11 @@ _HISTORY = (
 class Storage:
     """Remembers experiments.
 
-    What a method writes is there when it returns, as a whole or not at all: a process killed at any moment loses
-    what it was just writing, and no more. One thread at a time may use a Storage; any number of processes may
-    each have their own on one database, where each experiment has one writer at a time (see `lock`). Every
-    method raises StorageError when the database cannot be read or written, and changes nothing then; the
-    object stays usable.
+    What a method writes is there when it returns, as a whole or not at all: a process killed at any moment
+    loses what it was just writing, and no more. When the database cannot be read or written, every method
+    raises StorageError and changes nothing; the object stays usable.
+    One thread at a time may use a Storage. Any number of processes may each have their own on one database,
+    where each experiment has one writer at a time (see `lock`).
 
     Attributes:
         name: the path of the SQLite file, or the URL without its password.

@@ -21,7 +21,7 @@ BEGIN = "lanista_begin"
 """Execution option of connections: the statement that begins a transaction, or "" for none."""
 
 ALONE = {BEGIN: "BEGIN IMMEDIATE"}
-"""For transactions that write. With a bare BEGIN, one that reads first fails when another wrote in between."""
+"""For transactions that write. With a bare BEGIN, one that reads first fails if another wrote in between."""
 
 RELAXED = "PRAGMA synchronous=NORMAL"
 """With WAL this is safe: a power cut may undo the last transactions, but only as a whole."""
@@ -42,7 +42,7 @@ NETWORKED = frozenset(
 WAYS_OUT = {
     "SQLITE_READONLY": "the file or its folder is read-only: get write permission, or copy it elsewhere",
     "SQLITE_FULL": "the disk is full: free some space and run again; finished trials are kept",
-    "SQLITE_IOERR": "the disk fails, or a quota is used up: check them and run again; finished trials are kept",
+    "SQLITE_IOERR": "the disk fails, or a quota is full: check both and run again; finished trials are kept",
     "SQLITE_CORRUPT": "the file is damaged: restore a copy, or save what can be read with "
     "`sqlite3 DAMAGED .recover | sqlite3 NEW`",
     "SQLITE_NOTADB": "the file is not an SQLite database: give another path",
