@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lanista.errors import Pruned
-from lanista.trial import State, Trial
+from lanista.trial import State, Trial, checked_metrics
 
 Work = Callable[[Trial], dict[str, float]]
 """Evaluates a trial and returns its final metrics. Picklable with cloudpickle; raises what the evaluation raises."""
@@ -68,7 +68,8 @@ def perform(work: Work, trial: Trial, notify: Callable[[Reported], None]) -> Out
         notify(last)
 
     try:
-        return Outcome(State.COMPLETED, work(replace(trial, reporter=reporter)))
+        metrics = checked_metrics(work(replace(trial, reporter=reporter)), "the evaluation")
+        return Outcome(State.COMPLETED, metrics)
     except Pruned:
         return Outcome(State.PRUNED, last.metrics)
     except (Exception, SystemExit):  # noqa: BLE001 (the worker's boundary)

@@ -1,0 +1,91 @@
+"""Locks between processes."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from lanista.errors import ExperimentError, StorageError
+from lanista.storage import Storage
+
+HOLDER = """
+import sys
+from lanista.storage import Storage
+with Storage(sys.argv[1]) as storage, storage.lock("net"):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def storage(tmp_path):
+    with Storage(tmp_path / "x.db") as storage:
+        yield storage
+
+
+@pytest.fixture
+def holder(storage):
+    """Another process that holds the lock of "net" until it reads a line."""
+    command = [sys.executable, "-c", HOLDER, storage.name]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_another_process_is_named(storage, holder):
+    assert storage.running("net")
+    message = (
+        f"experiment 'net' is being run by process {holder.pid} on {socket.gethostname()}; wait until it ends"
+    )
+    with pytest.raises(ExperimentError, match=message), storage.lock("net"):
+        pass
+    assert storage.running("net")  # a refused one leaves the lock alone
+    holder.communicate("go\n")
+    assert not storage.running("net")
+    with storage.lock("net"):
+        assert storage.running("net")
+
+
+def test_the_death_of_the_holder_frees_the_lock(storage, holder):
+    holder.kill()
+    holder.wait()
+    assert not storage.running("net")
+    with storage.lock("net"):
+        assert storage.running("net")
+
+
+def test_a_holder_between_its_lock_and_its_name(storage):
+    with storage.lock("net"):
+        (storage.folder("net") / "runner").write_text('{"pid": ')
+        with pytest.raises(ExperimentError, match="is being run by another process"), storage.lock("net"):
+            pass
+
+
+def test_who_only_asks_makes_no_folder(storage):
+    assert not storage.running("net")
+    assert not storage.artifacts.exists()
+
+
+def test_artifacts_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        Storage(tmp_path / "x.db", artifacts=tmp_path / "file") as storage,
+        pytest.raises(StorageError, match=r"cannot lock experiment 'net' in .*file"),
+        storage.lock("net"),
+    ):
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
+def test_a_child_of_the_holder_does_not_keep_the_lock(storage):
+    reader, writer = os.pipe()
+    with storage.lock("net"):
+        child = subprocess.Popen(["cat"], stdin=reader, close_fds=False)  # as a data loader's worker
+    os.close(reader)
+    assert not storage.running("net")
+    os.close(writer)
+    child.kill()
+    child.wait()
