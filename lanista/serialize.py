@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.machinery import PathFinder
 from pickle import PickleError
 from types import ModuleType
+from typing import Any
 
 import cloudpickle
 
@@ -25,12 +28,35 @@ def dumps(thing: object) -> bytes:
     """
     with _by_value([module for module in list(sys.modules.values()) if not _importable(module)]):
         try:
-            return bytes(cloudpickle.dumps(thing))
+            file = io.BytesIO()
+            _Pickler(file).dump(thing)
+            return file.getvalue()
         except (PickleError, AttributeError, RuntimeError, TypeError, ValueError) as error:
             raise LanistaError(
                 f"{thing!r} cannot be sent to another process: {type(error).__name__}: {error}. Create what cannot be "
                 "pickled (open files, locks, CUDA tensors, database connections) inside of the function that uses it"
             ) from error
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Sends memoised functions by value where the function itself goes by value; cloudpickle 3 sends them by name."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, functools._lru_cache_wrapper) and not _has_home(obj):
+            return _memoised, (obj.__wrapped__, obj.cache_parameters())
+        return super().reducer_override(obj)
+
+
+def _memoised(function: Callable[..., Any], parameters: dict[str, Any]) -> Callable[..., Any]:
+    return functools.lru_cache(**parameters)(function)
+
+
+def _has_home(function: Any) -> bool:
+    """Whether another process can import the module of `function`, and finds it there."""
+    module = sys.modules.get(function.__module__)
+    if module is None or module.__name__ == "__main__" or module.__name__ in cloudpickle.list_registry_pickle_by_value():
+        return False
+    return getattr(module, function.__qualname__, None) is function
 
 
 def _importable(module: ModuleType) -> bool:

@@ -1,0 +1,41 @@
+# Every target sets up what it needs: a virtual environment in .venv with the pinned versions of constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP_FLAGS := --disable-pip-version-check --quiet
+
+.PHONY: demo test lint types docs bench check clean
+
+# A search on real images, two minutes on two cores.
+demo: $(READY)
+	$(BIN)/python examples/demo.py
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+# Writes the generated parts of the documentation; a test fails when they are not current.
+docs: $(READY)
+	$(BIN)/python docs/generate.py
+
+# Speed, as one JSON line for each figure; the figures of record are in docs/benchmarks.md.
+bench: $(READY)
+	$(BIN)/python benchmarks/speed.py
+
+# What continuous integration runs.
+check: lint types test
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable '.[demo,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
