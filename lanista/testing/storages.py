@@ -295,6 +295,28 @@ class StorageContract:
         assert (storage.trials(record), storage.reports(record, 0)) == ([ended], [])
         assert len(storage.events(record)) == 2
 
+    def test_a_write_is_whole_or_not_at_all(self, open_storage: Open) -> None:
+        """Where a part of it fails, what came before is undone."""
+        storage = open_storage()
+        record = experiment(storage)
+        proposed = Trial(number=0, architecture={})
+        storage.propose(record, proposed)
+        broken: Any = {"accuracy": 1.0, "latency": None}
+        with pytest.raises(StorageError):
+            storage.finish(record, replace(proposed, state=State.COMPLETED, metrics=broken))
+        for reader in (storage, open_storage()):
+            assert reader.trials(record) == [proposed]
+            assert reader.top(record, "accuracy", "maximize", 1) == []
+            assert [entry.kind for entry in reader.events(record)] == ["proposed"]
+
+    def test_a_record_of_another_storage_is_refused(self, open_storage: Open) -> None:
+        """A trial belongs to an experiment."""
+        storage = open_storage()
+        stranger = replace(experiment(storage), id=10**6)
+        with pytest.raises(StorageError):
+            storage.propose(stranger, Trial(number=0, architecture={}))
+        assert storage.trials(stranger) == storage.events(stranger) == []
+
     def test_experiments_do_not_mix(self, open_storage: Open) -> None:
         """Two experiments with equal numbers keep their own trials, reports and log."""
         storage = open_storage()

@@ -4,8 +4,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
+from filelock import FileLock
 
 from lanista.errors import ExperimentError, StorageError
 from lanista.storage import Storage
@@ -67,6 +69,16 @@ def test_a_holder_between_its_lock_and_its_name(storage):
 def test_who_only_asks_makes_no_folder(storage):
     assert not storage.running("net")
     assert not storage.artifacts.exists()
+
+
+def test_who_only_asks_keeps_no_runner_out(storage):
+    with storage.lock("net"):
+        pass
+    asked = FileLock(storage.folder("net") / "lock", thread_local=False)
+    asked.acquire()
+    threading.Timer(0.05, asked.release).start()
+    with storage.lock("net"):
+        assert storage.running("net")
 
 
 def test_artifacts_that_cannot_be_written(tmp_path):
