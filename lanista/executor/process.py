@@ -35,13 +35,13 @@ from lanista.trial import State, Trial
 TICK = 0.2
 """Seconds between two looks for workers that died while a child of theirs holds the socket open."""
 
-GRACE = 2.0
+GRACE = 1.0
 """Seconds that a worker which closed its socket gets to exit by itself, so that its exit code can be told."""
 
 STILLBIRTHS = 3
 """How many workers in a row may die before they are ready."""
 
-TAIL = 10
+TAIL = 20
 """How many last lines of a log an error quotes."""
 
 # Not `-m lanista.executor.worker`: with `-P` that finds lanista only where it is installed, without it a

@@ -169,5 +169,4 @@ class Database:
         with self.write() as connection:
             if connection.dialect.name == "postgresql":  # SQLite's transaction is alone already
                 connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
-            if self._version(connection) != VERSION:  # another process may have been first
-                migration.upgrade(connection)
+            migration.upgrade(connection)  # does nothing where another process was first

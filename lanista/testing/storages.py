@@ -34,7 +34,7 @@ _json = st.recursive(
 _metrics = st.dictionaries(st.sampled_from(["accuracy", "latency", "größe"]), _floats, min_size=1)
 _readable = st.text(st.characters(exclude_categories=["Cs", "Cc"]))
 _times = st.floats(0, 4e9)
-_number = st.integers(0, 7)
+_number = st.integers(0, 2)
 
 _proposed = st.builds(
     Trial,
@@ -64,8 +64,8 @@ _steps = st.lists(
         st.tuples(st.just("finish"), _number, _ends),
         st.tuples(st.just("forget"), _number),
     ),
-    min_size=1,
-    max_size=14,
+    min_size=4,
+    max_size=16,
 )
 
 
@@ -166,7 +166,8 @@ class StorageContract:
         """Another process sees each write as soon as it returns; refused ones change nothing."""
         storage, reader = open_storage(), open_storage()
         record, model = experiment(storage), Model()
-        for kind, *arguments in steps:
+        begin = ("propose", Trial(number=0, architecture={}))
+        for kind, *arguments in [begin, begin, *steps]:
             match kind, arguments:
                 case "propose", [trial]:
                     trial = replace(trial, number=len(model.trials))
@@ -243,6 +244,78 @@ class StorageContract:
             storage.propose(record, Trial(number=0, architecture={"a": 2}))
         assert [trial.architecture for trial in storage.trials(record)] == [{"a": 1}]
         assert len(storage.events(record)) == 1
+
+    def test_equal_trials_rank_by_age(self, open_storage: Open) -> None:
+        """The best come first, of equals the older; those without the metric, or not completed, never."""
+        storage = open_storage()
+        record = experiment(storage)
+        values = [0.5, 0.9, 0.1, 0.9, 0.1, None]
+        for number, value in enumerate(values):
+            metrics = {"latency": 1.0} if value is None else {"accuracy": value}
+            storage.propose(record, Trial(number=number, architecture={}))
+            storage.finish(
+                record, Trial(number=number, architecture={}, state=State.COMPLETED, metrics=metrics)
+            )
+        storage.propose(record, Trial(number=6, architecture={}))
+        storage.finish(
+            record, Trial(number=6, architecture={}, state=State.PRUNED, metrics={"accuracy": 1.0})
+        )
+        best = [trial.number for trial in storage.top(record, "accuracy", "maximize", 3)]
+        assert best == [1, 3, 0]
+        best = [trial.number for trial in storage.top(record, "accuracy", "minimize", 9)]
+        assert best == [2, 4, 0, 1, 3]
+
+    def test_a_report_replaces_that_of_its_step(self, open_storage: Open) -> None:
+        """Other steps stay; a new attempt drops all."""
+        storage = open_storage()
+        record = experiment(storage)
+        storage.propose(record, Trial(number=0, architecture={}))
+        storage.start(record, 0, attempt=1, log=None)
+        for step, value in ((2, 0.2), (0, 0.0), (1, 0.1), (1, 0.9)):
+            storage.report(record, 0, step, {"accuracy": value})
+        steps = [(0, {"accuracy": 0.0}), (1, {"accuracy": 0.9}), (2, {"accuracy": 0.2})]
+        assert storage.reports(record, 0) == steps
+        storage.start(record, 0, attempt=2, log="2.log")
+        assert storage.reports(record, 0) == []
+        assert [(entry.kind, entry.detail) for entry in storage.events(record)][1:] == [
+            ("started", "attempt 2")
+        ]
+
+    def test_a_trial_ends_once(self, open_storage: Open) -> None:
+        """A second end, or a report after the end, is refused and changes nothing."""
+        storage = open_storage()
+        record = experiment(storage)
+        storage.propose(record, Trial(number=0, architecture={}))
+        ended = Trial(number=0, architecture={}, state=State.COMPLETED, metrics={"accuracy": 1.0})
+        storage.finish(record, ended)
+        with self.refused(unless=False):
+            storage.finish(record, replace(ended, state=State.FAILED))
+        with self.refused(unless=False):
+            storage.report(record, 0, 0, {"accuracy": 0.0})
+        assert (storage.trials(record), storage.reports(record, 0)) == ([ended], [])
+        assert len(storage.events(record)) == 2
+
+    def test_a_write_is_whole_or_not_at_all(self, open_storage: Open) -> None:
+        """Where a part of it fails, what came before is undone."""
+        storage = open_storage()
+        record = experiment(storage)
+        proposed = Trial(number=0, architecture={})
+        storage.propose(record, proposed)
+        broken: Any = {"accuracy": 1.0, "latency": None}
+        with pytest.raises(StorageError):
+            storage.finish(record, replace(proposed, state=State.COMPLETED, metrics=broken))
+        for reader in (storage, open_storage()):
+            assert reader.trials(record) == [proposed]
+            assert reader.top(record, "accuracy", "maximize", 1) == []
+            assert [entry.kind for entry in reader.events(record)] == ["proposed"]
+
+    def test_a_record_of_another_storage_is_refused(self, open_storage: Open) -> None:
+        """A trial belongs to an experiment."""
+        storage = open_storage()
+        stranger = replace(experiment(storage), id=10**6)
+        with pytest.raises(StorageError):
+            storage.propose(stranger, Trial(number=0, architecture={}))
+        assert storage.trials(stranger) == storage.events(stranger) == []
 
     def test_experiments_do_not_mix(self, open_storage: Open) -> None:
         """Two experiments with equal numbers keep their own trials, reports and log."""

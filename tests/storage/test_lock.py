@@ -4,8 +4,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
+from filelock import FileLock
 
 from lanista.errors import ExperimentError, StorageError
 from lanista.storage import Storage
@@ -69,6 +71,16 @@ def test_who_only_asks_makes_no_folder(storage):
     assert not storage.artifacts.exists()
 
 
+def test_who_only_asks_keeps_no_runner_out(storage):
+    with storage.lock("net"):
+        pass
+    asked = FileLock(storage.folder("net") / "lock", thread_local=False)
+    asked.acquire()
+    threading.Timer(0.05, asked.release).start()
+    with storage.lock("net"):
+        assert storage.running("net")
+
+
 def test_artifacts_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with (
@@ -79,13 +91,25 @@ def test_artifacts_that_cannot_be_written(tmp_path):
         pass
 
 
+FORKED = """
+import os, sys
+from lanista.storage import Storage
+with Storage(sys.argv[1]) as storage, storage.lock("net"):
+    if os.fork() == 0:
+        print("forked", flush=True)
+    sys.stdin.readline()
+    os._exit(0)
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
-def test_a_child_of_the_holder_does_not_keep_the_lock(storage):
-    reader, writer = os.pipe()
-    with storage.lock("net"):
-        child = subprocess.Popen(["cat"], stdin=reader, close_fds=False)  # as a data loader's worker
-    os.close(reader)
-    assert not storage.running("net")
-    os.close(writer)
-    child.kill()
-    child.wait()
+def test_a_forked_child_does_not_keep_the_lock(storage):
+    """A data loader's worker outlives a killed runner for some seconds."""
+    command = [sys.executable, "-c", FORKED, storage.name]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "forked\n"
+        assert storage.running("net")
+        process.kill()
+        process.wait()
+        assert not storage.running("net")
+        process.stdin.close()  # ends the child

@@ -64,8 +64,8 @@ def journal(path):
 
 
 MOUNTS = """\
-27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 40 27 0:33 / {folder} rw,relatime shared:1 - {kind} server:/export rw
+27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 41 27 0:34 / /somewhere/else rw - nfs4 server:/other rw
 """
 
