@@ -1,0 +1,269 @@
+"""The command line as a user meets it: arguments in, text and exit code out."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from lanista import Experiment, FunctionalEvaluator, ModelSpace, cli
+from lanista.storage import Storage
+
+SEARCH = """
+from torch import nn
+from lanista import Experiment, FunctionalEvaluator, ModelSpace, choice
+from lanista.strategy import Random
+from beside import score
+
+def network():
+    return nn.Linear(choice([1, 2, 3, 4], label="inputs"), choice([1, 2, 3, 4], label="outputs"))
+
+experiment = Experiment(
+    ModelSpace(network), FunctionalEvaluator(score, keep_weights=True), Random(), objectives={"size": "maximize"},
+    name="sizes",
+)
+"""
+BESIDE = """
+def score(model, trial):
+    if trial.number == 2:
+        raise RuntimeError("trial two never works [red]")
+    for epoch in range(3):
+        trial.report({"size": epoch}, step=epoch)
+    return {"size": sum(p.numel() for p in model.parameters()), "number": trial.number}
+"""
+GUARDED = "\nif __name__ == '__main__':\n    experiment.run(max_trials=5)\n"
+UNGUARDED = "\nexperiment.run(max_trials=5)\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A working directory with a search in it; what loading it leaves in the interpreter is undone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    (tmp_path / "search.py").write_text(SEARCH + GUARDED)
+    (tmp_path / "beside.py").write_text(BESIDE)
+    yield tmp_path
+    sys.modules.pop("beside", None)
+
+
+@pytest.fixture
+def lanista(monkeypatch, capsys):
+    """Call the command line; returns exit code, standard output and standard error."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["lanista", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as exit_:
+            code = exit_.code or 0
+        return (code, *capsys.readouterr())
+
+    return call
+
+
+def test_run_then_look_then_export(lanista, folder):
+    code, out, _ = lanista("run", "search.py")
+    assert code == 0
+    assert "size" in out and "inputs=" in out
+
+    code, out, _ = lanista("list")
+    assert code == 0
+    assert "sizes" in out and "stopped" in out and "Random" in out
+
+    code, out, _ = lanista("show", "sizes")
+    assert code == 0
+    for part in ("4 completed, 1 failed", "maximize size", "16 architectures", "one of 1, 2, 3, 4", "search.py"):
+        assert part in out
+
+    code, out, _ = lanista("top", "sizes", "-k", "3")
+    assert code == 0
+    rows = [line for line in out.splitlines() if "inputs=" in line and "All" not in line]
+    assert len(rows) == 3
+    sizes = [float(row.split()[1]) for row in rows]
+    assert sizes == sorted(sizes, reverse=True)
+
+    code, out, _ = lanista("export", "sizes", "model")
+    assert code == 0
+    assert {"model.py", "weights.safetensors", "card.json", "architecture.json"} <= set(os.listdir("model"))
+    assert "model.py" in out
+
+
+def test_a_trial_shows_its_curve_and_a_failed_one_its_error(lanista):
+    lanista("run", "search.py")
+    code, out, _ = lanista("show", "sizes", "1")
+    assert code == 0
+    assert "Step" in out and "completed" in out
+    code, out, _ = lanista("show", "sizes", "2")
+    assert code == 0
+    assert "trial two never works [red]" in out and "Traceback" in out
+    _, out, _ = lanista("trials", "sizes", "--state", "failed")
+    assert "RuntimeError: trial two never works [red]" in out
+
+
+@pytest.mark.parametrize("target", ["search.py", "search.py:experiment", "search.py:make"])
+@pytest.mark.parametrize("ending", [GUARDED, UNGUARDED, ""])
+def test_an_experiment_is_found_however_the_file_is_written(lanista, folder, target, ending):
+    if target == "search.py:make" or (ending == UNGUARDED and ":" in target):
+        ending = "\ndef make():\n    return experiment\n"
+    (folder / "search.py").write_text(SEARCH + ending)
+    code, out, err = lanista("run", target, "--max-trials", 4)
+    assert code == 0, err
+    with Storage("lanista.db") as storage:
+        assert len(storage.trials(storage.find("sizes"))) == 4
+
+
+def test_the_limits_of_a_script_hold_unless_others_are_given(lanista):
+    lanista("run", "search.py")
+    with Storage("lanista.db") as storage:
+        assert len(storage.trials(storage.find("sizes"))) == 5
+    code, out, _ = lanista("resume", "sizes", "--max-trials", 7)
+    assert code == 0
+    with Storage("lanista.db") as storage:
+        assert len(storage.trials(storage.find("sizes"))) == 7
+
+
+def test_resume_finds_the_experiment_inside_of_a_main_function(lanista, folder):
+    body = textwrap.indent(SEARCH[SEARCH.index("experiment =") :], "    ")
+    (folder / "search.py").write_text(
+        SEARCH[: SEARCH.index("experiment =")] + "def main():\n" + body + "    experiment.run(max_trials=3)\n"
+        "if __name__ == '__main__':\n    main()\n"
+    )
+    subprocess.run([sys.executable, "search.py"], check=True, capture_output=True)
+    code, _, err = lanista("resume", "sizes", "--max-trials", 6)
+    assert code == 0, err
+    assert lanista("export", "sizes", "model", "--trial", 0)[0] == 0
+
+
+def test_trials_for_other_programs(lanista):
+    lanista("run", "search.py")
+    _, out, _ = lanista("trials", "sizes", "--json")
+    trials = [json.loads(line) for line in out.splitlines()]
+    assert [trial["number"] for trial in trials] == list(range(5))
+    assert trials[2]["state"] == "failed"
+    assert set(trials[0]["architecture"]) == {"inputs", "outputs"}
+    _, out, _ = lanista("trials", "sizes", "--csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [row["number"] for row in rows] == list("01234")
+    assert [row["decision:inputs"] for row in rows] == [str(t["architecture"]["inputs"]) for t in trials]
+    assert float(rows[0]["metric:size"]) == trials[0]["metrics"]["size"]
+    assert lanista("trials", "sizes", "--csv", "--json")[0] == 2
+
+
+def test_a_table_of_many_trials_shows_the_last_ones(lanista):
+    lanista("run", "search.py")
+    _, out, _ = lanista("trials", "sizes", "--last", 2)
+    assert "The last 2 of 5 trials" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["list"], 1, ["lanista.db"]),
+        (["run", "nothing.py"], 1, ["no file 'nothing.py'"]),
+        (["run"], 2, ["Missing argument"]),
+        (["run", "search.py:nothing"], 1, ["'nothing'", "there is experiment"]),
+        (["bogus"], 2, ["No such command"]),
+        (["top", "sizes", "-k", "0"], 2, ["0 is not in the range"]),
+    ],
+)
+def test_what_cannot_be_done_is_explained(lanista, arguments, code, words):
+    got, out, err = lanista(*arguments)
+    assert got == code
+    assert all(word in " ".join((out + err).split()) for word in words), out + err
+
+
+@pytest.mark.parametrize("command", ["show", "top", "trials", "resume", "export"])
+def test_an_unknown_name_is_answered_with_those_there_are(lanista, command):
+    lanista("run", "search.py")
+    code, _, err = lanista(command, "sizzes", *(["x"] if command == "export" else []))
+    assert code == 1
+    assert "no experiment 'sizzes'" in err and "there is sizes" in err
+
+
+def test_unknown_metric_and_trial(lanista):
+    lanista("run", "search.py")
+    assert "there is number, size" in lanista("top", "sizes", "--metric", "speed")[2].replace("size, number", "number, size")
+    assert "no trial 99 in 'sizes'; it has 5" in " ".join(lanista("show", "sizes", 99)[2].split())
+
+
+def test_an_experiment_from_a_console_needs_a_file(lanista, monkeypatch):
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    from torch import nn
+
+    from lanista.strategy import Random
+
+    Experiment(
+        ModelSpace(nn.Identity), FunctionalEvaluator(lambda m: 1.0), Random(), objectives="maximize", name="typed"
+    ).run(max_trials=1)
+    code, _, err = lanista("export", "typed", "x")
+    assert code == 1
+    assert "started from a console" in err and "--file" in err
+
+
+def test_doctor_says_what_is_there(lanista):
+    code, out, _ = lanista("doctor")
+    assert code == 0
+    for part in ("torch", "SQLAlchemy", "usable", "not made yet"):
+        assert part in out
+    lanista("run", "search.py")
+    assert "1 experiments" in lanista("doctor")[1]
+    with open("lanista.db", "wb") as file:
+        file.write(b"not a database " * 1000)
+    assert lanista("doctor")[0] == 1
+
+
+def test_help_teaches():
+    run = subprocess.run([sys.executable, "-m", "lanista.cli", "--help"], capture_output=True, text=True, check=True)
+    for part in ("lanista run", "Exit codes", "--install-completion", "resume", "doctor"):
+        assert part in run.stdout
+
+
+def test_reading_results_does_not_import_torch():
+    code = "import lanista.cli, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_names_complete(lanista):
+    lanista("run", "search.py")
+    environment = os.environ | {
+        "_LANISTA_COMPLETE": "complete_bash", "COMP_WORDS": "lanista show si", "COMP_CWORD": "2",
+    }  # fmt: skip
+    code = "import sys; sys.argv = ['lanista']; from lanista.cli import main; main()"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert "sizes" in run.stdout.split()
+
+
+def test_ctrl_c_ends_with_130_and_can_be_resumed(lanista, folder):
+    slow = BESIDE.replace("    for epoch", "    import time; time.sleep(0.3)\n    for epoch")
+    (folder / "beside.py").write_text(slow)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "lanista.cli", "run", "search.py", "--max-trials", "400"], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        wait_for(lambda: os.path.exists("lanista.db") and "completed" in lanista("trials", "sizes", "--json")[1])
+        assert "running" in lanista("list")[1]
+        run.send_signal(signal.SIGINT)
+        _, err = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert run.returncode == 130
+    assert "goes on" in err
+    assert "interrupted" in lanista("list")[1]
+    (folder / "beside.py").write_text(BESIDE)
+    assert lanista("resume", "sizes", "--max-trials", 6)[0] == 0
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
