@@ -123,8 +123,6 @@ class Storage:
         """Close the connections to the database."""
         self._database.close()
 
-    # Experiments
-
     def create(
         self,
         name: str,
@@ -210,8 +208,6 @@ class Storage:
             return self.artifacts / name
         readable = re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:40]
         return self.artifacts / f"{readable}~{hashlib.sha256(name.encode()).hexdigest()[:20]}"
-
-    # Writing trials
 
     def propose(self, record: Record, proposed: Trial) -> None:
         """Add a running trial, and `proposed` to the log.
@@ -305,8 +301,6 @@ class Storage:
         """Add an entry that is about no trial, such as `run`, to the log."""
         with self._database.write() as connection:
             self._happened(connection, record, kind, None, detail)
-
-    # Reading trials
 
     def history(self, record: Record) -> Iterator[tuple[Literal["proposed", "finished"], Trial]]:
         """Iterate over proposals and ends of trials in the order in which they were stored.

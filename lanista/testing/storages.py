@@ -315,7 +315,7 @@ class StorageContract:
         stranger = replace(experiment(storage), id=10**6)
         with pytest.raises(StorageError):
             storage.propose(stranger, Trial(number=0, architecture={}))
-        assert storage.trials(stranger) == storage.events(stranger) == []
+        assert (storage.trials(stranger), storage.events(stranger)) == ([], [])
 
     def test_experiments_do_not_mix(self, open_storage: Open) -> None:
         """Two experiments with equal numbers keep their own trials, reports and log."""

@@ -1,13 +1,14 @@
 """The migrations lead to the schema that the code declares."""
 
 import sqlite3
+from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
-from lanista.storage import Storage
+from lanista.storage import Storage, schema
 from lanista.storage.schema import VERSION, VERSION_TABLE, metadata
 
 
@@ -42,7 +43,7 @@ def test_migrated_and_declared_tables_are_made_by_the_same_sql(tmp_path):
 
 
 def test_the_newest_migration_is_the_version_in_the_code():
-    scripts = ScriptDirectory("lanista/storage/migrations")
+    scripts = ScriptDirectory(str(Path(schema.__file__).with_name("migrations")))
     revisions = [script.revision for script in scripts.walk_revisions()]
     assert scripts.get_heads() == [VERSION]
     assert revisions == sorted(revisions, reverse=True)  # text order is age
