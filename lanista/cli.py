@@ -325,7 +325,7 @@ def _pick(module: ModuleType, name: str, file: Path, kind: type[Any]) -> Any:
     if not isinstance(made, kind):
         raise ExperimentError(
             f"{name!r} in {file} is {made!r}, not an Experiment or a function that returns one; "
-            f"there {'are' if there else 'is'} {', '.join(there) or 'none'}"
+            f"its experiments are: {', '.join(there) or 'none'}"
         )
     return made
 
@@ -350,9 +350,11 @@ def _of_record(record: Record, storage: Storage, file: str | None) -> tuple[Any,
 def _run(experiment: Any, limits: dict[str, Any], max_trials: int | None, max_duration: float | None) -> None:
     given = {"max_trials": max_trials, "max_duration": max_duration}
     asked = {name: value for name, value in given.items() if value is not None}
-    experiment.run(**(asked or limits))
-    record = experiment.storage.find(experiment.name)
-    leaders = _top(experiment.storage, record, 5)
+    try:
+        experiment.run(**(asked or limits))
+        leaders = _top(experiment.storage, experiment.storage.find(experiment.name), 5)
+    finally:
+        experiment.storage.close()
     if not leaders:
         raise ExperimentError(
             f"no trial of {experiment.name!r} has completed; see: lanista trials {experiment.name} --state failed"
@@ -588,7 +590,7 @@ def main() -> None:
         level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=err, show_path=False, show_time=False)]
     )
     try:
-        app()
+        app(prog_name="lanista")
     except LanistaError as error:
         err.print(f"[red]Error:[/red] {escape(str(error))}", soft_wrap=True)
         raise SystemExit(1) from None

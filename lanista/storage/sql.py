@@ -119,6 +119,13 @@ class Storage:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def engine(self) -> str:
+        """The database system and its version, such as `sqlite 3.53.4`."""
+        with self._database.read() as connection:
+            dialect = connection.dialect
+            return f"{dialect.name} {'.'.join(map(str, dialect.server_version_info or ()))}"
+
     def close(self) -> None:
         """Close the connections to the database."""
         self._database.close()
@@ -354,6 +361,15 @@ class Storage:
         )
         with self._database.read() as connection:
             return [_trial(row) for row in connection.execute(query)]
+
+    def metrics(self, record: Record) -> list[str]:
+        """Return the names of the first completed trial's metrics, in the evaluator's order; none, if there is none."""
+        query = select(trial.c.metrics).where(
+            trial.c.experiment_id == record.id, trial.c.state == State.COMPLETED.value
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query.order_by(trial.c.number).limit(1)).one_or_none()
+        return [] if row is None else list(json.loads(row[0]))
 
     def reports(self, record: Record, number: int) -> list[tuple[int, dict[str, float]]]:
         """Return what a trial reported in its last attempt: steps, ascending, with their metrics."""
