@@ -164,7 +164,8 @@ class ProcessExecutor(Executor):
         self._delivered = False
         while True:
             for worker in tuple(self._workers):
-                self._tend(session, worker)
+                if worker in self._workers:  # the listener may have stopped us
+                    self._tend(session, worker)
             self._dispatch(session)
             busy = [worker.job for worker in self._workers if worker.job]
             pause = min([end, *(job.deadline for job in busy)]) - time.monotonic()
@@ -212,7 +213,7 @@ class ProcessExecutor(Executor):
         """Deliver what the worker sent, and replace it if it is dead or late."""
         dead = worker.process.poll() is not None  # looked at first: what a dead one sent has all arrived
         ended = worker.receive(everything=dead)
-        while worker.inbox and worker in self._workers:  # the listener may stop us
+        while worker.inbox and worker in self._workers:
             self._handle(session, worker, json.loads(worker.inbox.popleft()))
         if worker not in self._workers:
             return

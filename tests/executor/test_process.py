@@ -7,6 +7,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -50,6 +51,15 @@ def test_law(law, workers, tmp_path):
     law(lambda: processes(workers), tmp_path)
 
 
+def test_a_default_timeout_for_sockets_is_not_for_ours(tmp_path):
+    socket.setdefaulttimeout(0.01)
+    try:
+        events = collect(processes(), lambda trial: {"score": time.sleep(0.1) or 1}, numbered(4), tmp_path)
+    finally:
+        socket.setdefaulttimeout(None)
+    assert {outcome.state for outcome in outcomes(events).values()} == {State.COMPLETED}
+
+
 def segfault(trial):
     os.kill(os.getpid(), signal.SIGSEGV)
 
@@ -79,6 +89,22 @@ def leave_a_thread(trial):
 
 def hang(trial):
     time.sleep(3600)
+
+
+def lock(path):
+    """Lock a file until this process is gone, and who else gets the descriptor."""
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def lock_with_child(path):
+    subprocess.Popen(["sleep", "3600"], pass_fds=[lock(path)])
+
+
+def wait_for_death(path):
+    with path.open() as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 DEATHS = {
@@ -125,6 +151,33 @@ def test_an_attempt_that_survives_is_an_ordinary_trial(tmp_path):
     ]
     assert events[-1].attempts == 3
     assert outcomes(events)[0].metrics == {"attempts": 3}
+
+
+def test_what_was_reported_before_a_death_arrives(tmp_path):
+    """The main process is kept from reading until the worker is dead."""
+
+    def work(trial):
+        lock(tmp_path / "lock")
+        threading.Timer(1, os._exit, [3]).start()
+        for step in range(80):
+            trial.report({"x" * 1000: 1}, step)
+            print(step)
+        hang(trial)
+
+    def listener(event):
+        events.append(event)
+        if isinstance(event, Started):
+            while not Path(event.log).exists() or not Path(event.log).read_text():
+                time.sleep(0.01)
+            wait_for_death(tmp_path / "lock")
+
+    executor, events = processes(1, retries=0), []
+    executor.start(work, listener, tmp_path)
+    executor.submit(numbered(1)[0])
+    executor.wait()
+    executor.stop()
+    sent = (tmp_path / "0.log").read_text().split()
+    assert [event.step for event in events if isinstance(event, Reported)] == [int(step) for step in sent]
 
 
 def test_without_retries_the_first_death_fails_the_trial_but_an_exception_never_costs_a_worker(tmp_path):
@@ -189,18 +242,10 @@ def test_waits_no_longer_than_its_timeout(tmp_path):
     assert [type(event) for event in events] == [Started]
 
 
-def hold(file, trial):
-    """Lock a file, and share the lock with a child process: it opens when both are gone."""
-    handle = Path(file).open("a")  # noqa: SIM115 (held until death)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    subprocess.Popen(["sleep", "3600"], pass_fds=[handle.fileno()])
-    trial.report(1)
-
-
 @pytest.mark.parametrize("death", [hang, vanish], ids=lambda death: death.__name__)
 def test_children_die_with_the_attempt(death, tmp_path):
     def work(trial):
-        hold(tmp_path / "lock", trial)
+        lock_with_child(tmp_path / "lock")
         if trial.attempts == 1:
             death(trial)
         return {"attempts": trial.attempts}
@@ -212,7 +257,8 @@ def test_children_die_with_the_attempt(death, tmp_path):
 @pytest.mark.parametrize("end", ["stopped", "forgotten"])
 def test_children_die_with_the_executor(end, tmp_path):
     def work(trial):
-        hold(tmp_path / "lock", trial)
+        lock_with_child(tmp_path / "lock")
+        trial.report(1)
         hang(trial)
 
     executor, events = processes(1), []
@@ -224,13 +270,13 @@ def test_children_die_with_the_executor(end, tmp_path):
         executor.stop()
     del executor
     gc.collect()
-    with (tmp_path / "lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    wait_for_death(tmp_path / "lock")
 
 
 def test_workers_and_children_die_with_the_main_process(tmp_path):
     def work(trial):
-        hold(tmp_path / "lock", trial)
+        lock_with_child(tmp_path / "lock")
+        trial.report(1)
         hang(trial)
 
     (tmp_path / "work").write_bytes(cloudpickle.dumps(work))
@@ -249,8 +295,7 @@ executor.wait()
         assert main.stdout.readline().startswith("Started")
         assert main.stdout.readline().startswith("Reported")
         main.kill()
-    with (tmp_path / "lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    wait_for_death(tmp_path / "lock")
 
 
 def test_main_script_needs_no_guard_and_finds_the_module_beside_it(tmp_path):
