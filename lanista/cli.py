@@ -412,7 +412,10 @@ def _best(storage: Storage, record: Record) -> Trial:
 
 # --- showing ----------------------------------------------------------------------------------------------
 
-out = Console()
+PIPED_WIDTH = 200
+"""Columns of a table that goes to a file or another program."""
+
+out = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True)
 
 

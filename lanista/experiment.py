@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import platform
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -12,15 +13,17 @@ from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_model
 from torch import nn
 
+from lanista import __version__
 from lanista.errors import ExperimentError, MetricError
 from lanista.evaluator.base import EvaluatorSource
 from lanista.evaluator.task import Task, questions
 from lanista.executor.base import Event, Executor, Finished, Outcome, Reported, Started
 from lanista.executor.inline import InlineExecutor
-from lanista.export import versions, write_folder
+from lanista.export import write_folder
 from lanista.model import ModelSpace
 from lanista.objective import Objectives, best, pareto
 from lanista.progress import Progress
@@ -124,7 +127,7 @@ class Experiment:
                 strategy=repr(self.strategy),
                 seed=self.seed,
                 source=self.source or _script(self),
-                versions=versions(),
+                versions={"lanista": __version__, "torch": torch.__version__, "python": platform.python_version()},
             )
         return record
 
