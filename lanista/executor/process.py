@@ -391,7 +391,7 @@ def _tail(log: Path) -> str:
         return "it printed nothing"
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 4096))
-        lines = file.read().decode(errors="replace").splitlines()[-TAIL:]
+        lines = file.read().decode(errors="replace").strip().splitlines()[-TAIL:]
     return "\n".join(["the last lines of its log:", *lines])
 
 
