@@ -26,7 +26,7 @@ from lanista.nn import InputChoice, LayerChoice, Repeat
 from lanista.strategy import Deduplicated, Random, RegularizedEvolution
 
 TRIALS = 24
-EPOCHS = 2
+EPOCHS = 3
 FOLDER = Path("demo")
 
 
@@ -165,8 +165,8 @@ def compare(console: Console) -> None:
         table.add_row(search.name, *(f"{max(scores[:count]):.1%}" for count in counts))
     console.print(table)
     console.print(
-        "One run each: the standard error of one accuracy on 1,000 images is about 0.4 points, and the choice of seed "
-        "matters as much. A difference below a point says nothing about which strategy is better."
+        "One run of each: at so few trials the leader is as much luck as merit. Compare strategies over many seeds before "
+        "you believe in one of them."
     )
 
 
@@ -183,7 +183,7 @@ def picture(file: Path) -> None:
         axes.scatter(*points(done), s=22, color=color, alpha=0.7, label=f"{search.name}, {len(done)} trials")
         front = sorted((t.metrics for t in search.pareto()), key=lambda metrics: metrics["parameters"])
         axes.step(*points(front), where="post", color=color, linewidth=1.2)
-    axes.set(xscale="log", xlabel="parameters", ylabel="validation accuracy (%)", title="MNIST, 4,000 images, 2 epochs")
+    axes.set(xscale="log", xlabel="parameters", ylabel="validation accuracy (%)", title=f"MNIST, 4,000 images, {EPOCHS} epochs")
     axes.grid(alpha=0.25)
     axes.legend()
     figure.savefig(file, dpi=120)

@@ -30,6 +30,7 @@ import cloudpickle
 import lanista
 from lanista.errors import ExecutorError
 from lanista.executor.base import Executor, Finished, Listener, Outcome, Reported, Started, Work
+from lanista.serialize import dumps
 from lanista.trial import State, Trial
 
 TICK = 0.2
@@ -467,7 +468,7 @@ def _pickled(work: Work) -> bytes:
     # Whatever `__reduce__` and `__getstate__` of foreign objects raise in practice.
     failures = (pickle.PicklingError, TypeError, ValueError, AttributeError, RuntimeError, OSError)
     try:
-        content: bytes = cloudpickle.dumps(work)
+        content = dumps(work)
     except failures as error:
         tracer = _Tracer()
         with contextlib.suppress(*failures):
