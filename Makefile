@@ -25,9 +25,12 @@ types: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/generate.py
 
-# Speed, as one JSON line for each figure; the figures of record are in docs/benchmarks.md.
+# Speed, safety under kills, and scale; recorded in docs/benchmarks.md (some minutes).
 bench: $(READY)
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/record.py speed
+	$(BIN)/python benchmarks/record.py kill
+	$(BIN)/python benchmarks/record.py scale
+	$(BIN)/python docs/generate.py
 
 # What continuous integration runs.
 check: lint types test

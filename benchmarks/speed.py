@@ -224,6 +224,6 @@ FIGURES = {f.__name__: f for f in (build, sample, trials, imports, memory)}
 if __name__ == "__main__":
     torch.set_num_threads(1)
     chosen = sys.argv[1:] or list(FIGURES)
-    print(json.dumps({"torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine()}))
+
     for figure in chosen:
         FIGURES[figure]()

@@ -129,8 +129,9 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     console = Console()
     console.print(f"[bold]Searching[/bold] {evolution.space}")
+    trials = int(sys.argv[1]) if len(sys.argv) > 1 else TRIALS
     for search in (evolution, random):
-        search.run(max_trials=TRIALS)
+        search.run(max_trials=trials)
 
     table = Table(title=f"The best of {len(evolution.trials)} trials by evolution")
     for column in ("trial", "accuracy", "parameters", "architecture"):
@@ -149,7 +150,7 @@ def main() -> None:
     console.print(f"\nPicture: {FOLDER / 'accuracy.png'}")
     console.print(f"The best model, as plain PyTorch code and weights: {folder} (start with {folder / 'model.py'})")
     console.print("Extend the search, or look at it:")
-    console.print(f"  {relative(command)} resume evolution --max-trials {2 * TRIALS} -s {FOLDER / 'lanista.db'}")
+    console.print(f"  {relative(command)} resume evolution --max-trials {2 * trials} -s {FOLDER / 'lanista.db'}")
     console.print(f"  {relative(command)} show evolution -s {FOLDER / 'lanista.db'}")
 
 

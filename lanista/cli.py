@@ -46,9 +46,9 @@ EXIT_CODES = (
 app = typer.Typer(
     name="lanista",
     help=(
-        "Search neural network architectures. Write a file that makes an Experiment, then: [bold]lanista run "
-        "FILE[/bold]. Look at it while it runs, or later: [bold]lanista list[/bold], [bold]lanista top NAME[/bold]. "
-        "Take the result: [bold]lanista export NAME FOLDER[/bold]."
+        "Search neural network architectures. Write a file that makes an Experiment, then: lanista run FILE. "
+        "Look at it while it runs, or later: lanista list, lanista top NAME. "
+        "Take the result: lanista export NAME FOLDER."
     ),
     epilog=EXIT_CODES,
     no_args_is_help=True,
