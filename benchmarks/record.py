@@ -1,6 +1,6 @@
 """Runs a benchmark and records its figures in docs/benchmarks.jsonl, in place of its earlier ones.
 
-    python benchmarks/record.py speed ["a machine in words"]
+python benchmarks/record.py speed ["a machine in words"]
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ if __name__ == "__main__":
     name = sys.argv[1]
     machine = sys.argv[2] if len(sys.argv) > 2 else f"{platform.machine()}, {os.cpu_count()} cores"
     command = f"python benchmarks/{name}.py"
-    run = subprocess.run([sys.executable, f"benchmarks/{name}.py"], stdout=subprocess.PIPE, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, f"benchmarks/{name}.py"], stdout=subprocess.PIPE, text=True, check=True
+    )
     head = {
         "command": command,
         "machine": machine,

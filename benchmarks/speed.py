@@ -34,7 +34,10 @@ EDGES = [(source, target) for target in range(1, 4) for source in range(target)]
 
 def emit(name: str, value: float, unit: str, limit: str, **details: object) -> None:
     """One figure as a JSON line."""
-    print(json.dumps({"name": name, "value": round(value, 4), "unit": unit, "limit": limit, **details}), flush=True)
+    print(
+        json.dumps({"name": name, "value": round(value, 4), "unit": unit, "limit": limit, **details}),
+        flush=True,
+    )
 
 
 # --- a network like those of NAS-Bench-201: 15 cells of 6 edges with 5 operations, width 16 ----------------
@@ -63,7 +66,9 @@ class Cell(nn.Module):
 
     def __init__(self, edge: Callable[[int, int], nn.Module], width: int) -> None:
         super().__init__()
-        self.edges = nn.ModuleDict({f"{source}{target}": edge(index, width) for index, (source, target) in enumerate(EDGES)})
+        self.edges = nn.ModuleDict(
+            {f"{source}{target}": edge(index, width) for index, (source, target) in enumerate(EDGES)}
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, width, H, W) to the same."""
@@ -94,7 +99,9 @@ class Network(nn.Module):
 
 def asked(index: int, width: int) -> nn.Module:
     """The operation on an edge, shared by all cells."""
-    return LayerChoice({name: lambda name=name: operation(name, width) for name in OPERATIONS}, label=f"edge {index}")  # type: ignore[misc]
+    return LayerChoice(
+        {name: lambda name=name: operation(name, width) for name in OPERATIONS}, label=f"edge {index}"
+    )  # type: ignore[misc]
 
 
 def build() -> None:
@@ -124,7 +131,9 @@ def sample() -> None:
 
     def nested() -> nn.Module:
         for i in range(10):
-            LayerChoice([nn.Identity, lambda i=i: nn.Identity(choice([1, 2, 3], label=f"inner {i}"))], label=f"a{i}")  # type: ignore[misc]
+            LayerChoice(
+                [nn.Identity, lambda i=i: nn.Identity(choice([1, 2, 3], label=f"inner {i}"))], label=f"a{i}"
+            )  # type: ignore[misc]
             choice([1, 2, 3], label=f"b{i}")
         return nn.Identity()
 
@@ -133,7 +142,9 @@ def sample() -> None:
         began = time.perf_counter()
         for _ in range(50_000):
             space.sample(random)
-        emit(name, 50_000 / (time.perf_counter() - began), "architectures/s", ">= 20000", decisions=len(space))
+        emit(
+            name, 50_000 / (time.perf_counter() - began), "architectures/s", ">= 20000", decisions=len(space)
+        )
 
 
 def small() -> nn.Module:
@@ -216,7 +227,14 @@ def memory() -> None:
     candidates = {f"{i}": lambda: nn.Linear(4096, 4096) for i in range(1000)}
     space = ModelSpace(lambda: LayerChoice(candidates, label="layer"))
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    emit("memory of a space", grown, "MiB", "does not grow with weights", weights_mib=64_000, size=int(space.decisions.size))
+    emit(
+        "memory of a space",
+        grown,
+        "MiB",
+        "does not grow with weights",
+        weights_mib=64_000,
+        size=int(space.decisions.size),
+    )
 
 
 FIGURES = {f.__name__: f for f in (build, sample, trials, imports, memory)}

@@ -32,7 +32,9 @@ FOLDER = Path("demo")
 
 def conv(width: int, kernel: int, groups: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(width, width, kernel, padding="same", groups=groups, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        nn.Conv2d(width, width, kernel, padding="same", groups=groups, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
     )
 
 
@@ -45,7 +47,9 @@ class Stage(nn.Module):
 
     def __init__(self, name: str, inputs: int, width: int) -> None:
         super().__init__()
-        self.down = nn.Sequential(nn.Conv2d(inputs, width, 3, stride=2, padding=1), nn.BatchNorm2d(width), nn.ReLU())
+        self.down = nn.Sequential(
+            nn.Conv2d(inputs, width, 3, stride=2, padding=1), nn.BatchNorm2d(width), nn.ReLU()
+        )
         self.blocks = Repeat(
             lambda index: LayerChoice(
                 {
@@ -148,9 +152,13 @@ def main() -> None:
     folder = evolution.export(best, FOLDER / "best_model")
     command = f"{Path(sys.executable).parent}/lanista"
     console.print(f"\nPicture: {FOLDER / 'accuracy.png'}")
-    console.print(f"The best model, as plain PyTorch code and weights: {folder} (start with {folder / 'model.py'})")
+    console.print(
+        f"The best model, as plain PyTorch code and weights: {folder} (start with {folder / 'model.py'})"
+    )
     console.print("Extend the search, or look at it:")
-    console.print(f"  {relative(command)} resume evolution --max-trials {2 * trials} -s {FOLDER / 'lanista.db'}")
+    console.print(
+        f"  {relative(command)} resume evolution --max-trials {2 * trials} -s {FOLDER / 'lanista.db'}"
+    )
     console.print(f"  {relative(command)} show evolution -s {FOLDER / 'lanista.db'}")
 
 
@@ -184,7 +192,12 @@ def picture(file: Path) -> None:
         axes.scatter(*points(done), s=22, color=color, alpha=0.7, label=f"{search.name}, {len(done)} trials")
         front = sorted((t.metrics for t in search.pareto()), key=lambda metrics: metrics["parameters"])
         axes.step(*points(front), where="post", color=color, linewidth=1.2)
-    axes.set(xscale="log", xlabel="parameters", ylabel="validation accuracy (%)", title=f"MNIST, 4,000 images, {EPOCHS} epochs")
+    axes.set(
+        xscale="log",
+        xlabel="parameters",
+        ylabel="validation accuracy (%)",
+        title=f"MNIST, 4,000 images, {EPOCHS} epochs",
+    )
     axes.grid(alpha=0.25)
     axes.legend()
     figure.savefig(file, dpi=120)

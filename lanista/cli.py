@@ -12,13 +12,14 @@ import json
 import logging
 import os
 import platform
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -76,10 +77,12 @@ StorageOption = Annotated[
 ]
 Name = Annotated[str, typer.Argument(help="Name of the experiment.", autocompletion=_names)]
 MaxTrials = Annotated[
-    int | None, typer.Option(help="Trials of the whole experiment, earlier runs counted. Default: no limit.", min=1)
+    int | None,
+    typer.Option(help="Trials of the whole experiment, earlier runs counted. Default: no limit.", min=1),
 ]
 MaxDuration = Annotated[
-    float | None, typer.Option(help="Seconds after which this run starts no more trials. Default: no limit.", min=0.001)
+    float | None,
+    typer.Option(help="Seconds after which this run starts no more trials. Default: no limit.", min=0.001),
 ]
 File = Annotated[
     str | None,
@@ -180,7 +183,7 @@ def list_(storage: StorageOption = DEFAULT_STORAGE) -> None:
                 f"{sum(counts.values()):,}",
                 f"[red]{failed:,}[/red]" if failed else "0",
                 _metrics(record, leader[0]) if leader else "-",
-                escape(record.strategy),
+                escape(_brief(record.strategy)),
                 "-" if summary.updated is None else _ago(summary.updated),
             )
         out.print(table)
@@ -205,7 +208,9 @@ def show(
 def top(
     name: Name,
     k: Annotated[int, typer.Option("-k", help="How many.", min=1)] = 10,
-    metric: Annotated[str | None, typer.Option(help="Rank by this metric. Default: the first objective.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Rank by this metric. Default: the first objective.")
+    ] = None,
     storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
     """Show the best trials and what their architectures have in common."""
@@ -215,14 +220,15 @@ def top(
         if not trials:
             out.print(f"No completed trial in {escape(name)} yet.")
             return
-        out.print(_trial_table(trials))
         shared = {
             label: value
             for label, value in trials[0].architecture.items()
-            if all(label in t.architecture and t.architecture[label] == value for t in trials)
+            if len(trials) > 1
+            and all(label in trial.architecture and trial.architecture[label] == value for trial in trials)
         }
-        if len(trials) > 1 and shared:
-            out.print(f"All {len(trials)} have: {_architecture(shared)}")
+        out.print(_trial_table(trials, without=shared))
+        if shared:
+            out.print(f"[dim]All {len(trials)} have:[/dim] {_architecture(shared)}")
 
 
 @app.command()
@@ -273,7 +279,10 @@ def doctor(storage: StorageOption = DEFAULT_STORAGE) -> None:
     except LanistaError as error:
         missing = "://" not in storage and not Path(storage).exists()
         problem = None if missing else error
-        table.add_row("Storage", f"{escape(storage)}: " + ("not made yet" if missing else f"[red]{escape(str(error))}[/red]"))
+        table.add_row(
+            "Storage",
+            f"{escape(storage)}: " + ("not made yet" if missing else f"[red]{escape(str(error))}[/red]"),
+        )
     out.print(table)
     if problem is not None:
         raise typer.Exit(1)
@@ -385,7 +394,9 @@ def _trial(storage: Storage, record: Record, number: int) -> Trial:
     trial = storage.trial(record, number)
     if trial is None:
         count = sum(storage.counts(record).values())
-        raise ExperimentError(f"there is no trial {number} in {record.name!r}; it has {count}, counted from 0")
+        raise ExperimentError(
+            f"there is no trial {number} in {record.name!r}; it has {count}, counted from 0"
+        )
     return trial
 
 
@@ -423,14 +434,23 @@ def _table(*columns: str) -> Table:
     """A plain table; a column whose name ends in `>` is aligned to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
+        table.add_column(
+            column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold"
+        )
     return table
 
 
-def _trial_table(trials: Sequence[Trial]) -> Table:
+def _trial_table(trials: Sequence[Trial], *, without: Mapping[str, Any] = MappingProxyType({})) -> Table:
+    """Trials as rows; decisions in `without` are not shown."""
     metrics = list(dict.fromkeys(name for trial in trials for name in trial.metrics))
     plain = all(trial.state is State.COMPLETED for trial in trials)
-    table = _table("Trial>", *([] if plain else ["State"]), *(f"{escape(name)}>" for name in metrics), "Time>", "Architecture")
+    table = _table(
+        "Trial>",
+        *([] if plain else ["State"]),
+        *(f"{escape(name)}>" for name in metrics),
+        "Time>",
+        "Architecture",
+    )
     for trial in trials:
         error = (trial.error or "").strip().rpartition("\n")[2]
         table.add_row(
@@ -438,7 +458,9 @@ def _trial_table(trials: Sequence[Trial]) -> Table:
             *([] if plain else [COLORED[trial.state]]),
             *(f"{trial.metrics[name]:.5g}" if name in trial.metrics else "" for name in metrics),
             "" if trial.duration is None else _span(trial.duration),
-            f"[red]{escape(error)}[/red]" if error else _architecture(trial.architecture),
+            f"[red]{escape(error)}[/red]"
+            if error
+            else _architecture({label: v for label, v in trial.architecture.items() if label not in without}),
         )
     return table
 
@@ -475,7 +497,9 @@ def _show_experiment(storage: Storage, record: Record) -> None:
     table = _table("Decision", "Values", "Exists when")
     for decision in space:
         table.add_row(
-            escape(decision.label), escape(decision.domain.describe()), escape(decision.condition()) or "[dim]always[/dim]"
+            escape(decision.label),
+            escape(decision.domain.describe()),
+            escape(decision.condition()) or "[dim]always[/dim]",
         )
     out.print(table)
 
@@ -525,6 +549,11 @@ def _architecture(architecture: dict[str, Any]) -> str:
     )
 
 
+def _brief(strategy: str) -> str:
+    """A strategy's name without its settings."""
+    return re.sub(r"(, )?\w+=[^,()]+", "", strategy).replace("()", "")
+
+
 def _span(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
@@ -562,7 +591,9 @@ def _write_csv(trials: Sequence[Trial]) -> None:
     labels = list(dict.fromkeys(label for trial in trials for label in trial.architecture))
     fixed = ("number", "state", "started", "finished", "error")
     writer = csv.writer(sys.stdout)
-    writer.writerow([*fixed, *(f"metric:{name}" for name in metrics), *(f"decision:{label}" for label in labels)])
+    writer.writerow(
+        [*fixed, *(f"metric:{name}" for name in metrics), *(f"decision:{label}" for label in labels)]
+    )
     for trial in trials:
         plain = _plain(trial)
         values = (trial.architecture.get(label, "") for label in labels)
@@ -590,7 +621,9 @@ def _cpus() -> int:
 def main() -> None:
     """Run the command line; the entry point of the `lanista` script."""
     logging.basicConfig(
-        level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=err, show_path=False, show_time=False)]
+        level=logging.INFO,
+        format="%(message)s",
+        handlers=[RichHandler(console=err, show_path=False, show_time=False)],
     )
     try:
         app(prog_name="lanista")

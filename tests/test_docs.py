@@ -20,7 +20,9 @@ def blocks(page, language):
 
 
 def run(arguments, folder):
-    done = subprocess.run([sys.executable, *map(str, arguments)], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -65,7 +67,9 @@ def test_examples_run(example, tmp_path):
 
 def test_every_public_name_is_documented():
     assert set(lanista.__all__) == {
-        line.rpartition(" as ")[2] for line in (ROOT / "lanista" / "__init__.pyi").read_text().splitlines() if " as " in line
+        line.rpartition(" as ")[2]
+        for line in (ROOT / "lanista" / "__init__.pyi").read_text().splitlines()
+        if " as " in line
     }
     for name in lanista.__all__:
         assert getattr(lanista, name).__doc__, name

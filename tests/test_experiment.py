@@ -28,7 +28,10 @@ class Net(nn.Module):
         self.layers = nn.Sequential(
             nn.Linear(4, width),
             LayerChoice(
-                {"relu": nn.ReLU, "linear": lambda: nn.Linear(width, width, bias=choice([True, False], label="bias"))},
+                {
+                    "relu": nn.ReLU,
+                    "linear": lambda: nn.Linear(width, width, bias=choice([True, False], label="bias")),
+                },
                 label="kind",
             ),
         )
@@ -198,7 +201,9 @@ def test_several_objectives_have_a_front():
     )
     experiment.run()
     front = experiment.pareto()
-    assert [trial.metrics["width"] for trial in front] == sorted({t.metrics["width"] for t in front}, reverse=True)
+    assert [trial.metrics["width"] for trial in front] == sorted(
+        {t.metrics["width"] for t in front}, reverse=True
+    )
     assert {trial.architecture["kind"] for trial in front} == {"relu"}
     assert len(front) == 16
 
@@ -268,7 +273,10 @@ def test_an_exported_folder_runs_where_lanista_cannot_be_imported(file, tmp_path
         print(json.dumps(model.load()(torch.ones(2, 4)).tolist()))
     """
     run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(folder)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", textwrap.dedent(script), str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert torch.allclose(torch.tensor(json.loads(run.stdout)), expected)
     assert json.loads((folder / "architecture.json").read_text()) == best.architecture
@@ -296,7 +304,12 @@ def test_a_name_taken_by_another_space_is_refused_with_both_fingerprints(file):
     first = make(file)
     first.run(max_trials=3)
     second = Experiment(
-        ModelSpace(other), FunctionalEvaluator(parameters), Random(), objectives="maximize", name="test", storage=file
+        ModelSpace(other),
+        FunctionalEvaluator(parameters),
+        Random(),
+        objectives="maximize",
+        name="test",
+        storage=file,
     )
     with pytest.raises(ExperimentError) as error:
         second.run(max_trials=5)
@@ -307,7 +320,10 @@ def test_a_name_taken_by_another_space_is_refused_with_both_fingerprints(file):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"objectives": "minimize"}, "objectives maximize.*minimize"), ({"seed": 3}, "seed 0, and this one has 3")],
+    [
+        ({"objectives": "minimize"}, "objectives maximize.*minimize"),
+        ({"seed": 3}, "seed 0, and this one has 3"),
+    ],
 )
 def test_other_objectives_or_seeds_need_another_name(file, options, words):
     make(file).run(max_trials=2)
@@ -317,7 +333,9 @@ def test_other_objectives_or_seeds_need_another_name(file, options, words):
 
 def test_another_strategy_is_found_out_by_replay(file):
     make(file).run(max_trials=8)
-    with pytest.raises(ExperimentError, match=r"does not replay: for trial 0.*RegularizedEvolution.*GridSearch"):
+    with pytest.raises(
+        ExperimentError, match=r"does not replay: for trial 0.*RegularizedEvolution.*GridSearch"
+    ):
         make(file, strategy=GridSearch()).run(max_trials=12)
     assert len(make(file).trials) == 8
 

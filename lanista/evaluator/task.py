@@ -78,9 +78,15 @@ def questions(source: EvaluatorSource) -> SearchSpace:
     advice = "give an Evaluator, such as FunctionalEvaluator(function), or a callable without arguments that builds one"
     if not callable(source):
         raise ExperimentError(f"evaluator is {source!r} ({type(source).__name__}); {advice}")
-    needed = [p.name for p in inspect.signature(source).parameters.values() if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD]
+    needed = [
+        p.name
+        for p in inspect.signature(source).parameters.values()
+        if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD
+    ]
     if needed:
-        raise ExperimentError(f"the evaluator callable {source!r} needs the arguments {', '.join(needed)}; {advice}")
+        raise ExperimentError(
+            f"the evaluator callable {source!r} needs the arguments {', '.join(needed)}; {advice}"
+        )
     context = Trace({}, {}, PREFIX)
     with answering(context):
         evaluator = source()

@@ -50,7 +50,12 @@ def test_an_evaluator_that_does_not_ask_what_it_asked_before_is_found_out(tmp_pa
 def test_all_generators_are_seeded_with_the_trial_s_seed(tmp_path):
     def draws(model):
         weight = next(model.parameters())[0, 0].item()
-        return {"random": random.random(), "numpy": np.random.rand(), "torch": torch.rand(()).item(), "weight": weight}
+        return {
+            "random": random.random(),
+            "numpy": np.random.rand(),
+            "torch": torch.rand(()).item(),
+            "weight": weight,
+        }
 
     def run(seed):
         trial = Trial(number=0, architecture={"width": 1}, seed=seed)
@@ -90,9 +95,13 @@ def test_what_is_not_a_finite_number_is_no_metric(tmp_path, result, words):
         task(FunctionalEvaluator(lambda model: result), tmp_path)(Trial(number=0, architecture={"width": 1}))
 
 
-@pytest.mark.parametrize("result", [1, 0.5, np.float32(0.5), np.int64(2), torch.tensor(0.5), torch.tensor([2])])
+@pytest.mark.parametrize(
+    "result", [1, 0.5, np.float32(0.5), np.int64(2), torch.tensor(0.5), torch.tensor([2])]
+)
 def test_numbers_of_all_libraries_are_metrics(tmp_path, result):
-    metrics = task(FunctionalEvaluator(lambda model: result), tmp_path)(Trial(number=0, architecture={"width": 1}))
+    metrics = task(FunctionalEvaluator(lambda model: result), tmp_path)(
+        Trial(number=0, architecture={"width": 1})
+    )
     assert metrics == {"score": float(result)}
     assert type(metrics["score"]) is float
 
