@@ -37,6 +37,11 @@ def test_the_readme_runs(tmp_path):
         run(["-m", "lanista.cli", *words[1:]], tmp_path)
 
 
+def test_the_guide_runs(tmp_path):
+    (tmp_path / "guide.py").write_text("".join(blocks(ROOT / "docs" / "guide.md", "python")))
+    run(["guide.py"], tmp_path)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
