@@ -27,11 +27,11 @@ class Net(nn.Module):
             label="body",
         )
         self.skip = InputChoice(2, n_chosen=None, label="skip")
-        self.head = nn.Linear(width, classes)
+        self.head = nn.Linear(width * 64, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x).relu()
-        return self.head(self.skip([x, self.body(x).relu()]).mean((2, 3)))
+        return self.head(self.skip([x, self.body(x).relu()]).flatten(1))
 
 
 @functools.cache
