@@ -25,7 +25,15 @@ PROBE_SECONDS = 1.0
 PROBED_VALUES = 8
 """How many values of one decision such a probe tries."""
 
-UNBUILDABLE = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+UNBUILDABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 """What constructors raise on the meta device, or for answers that do not go together."""
 
 
@@ -163,7 +171,9 @@ class ModelSpace:
                     if self.example_input is None
                     else "the forward pass never reaches it with the example input; give n_candidates"
                 )
-                raise SpaceError(f"InputChoice {waiting[0]!r} does not know how many candidates it has: {remedy}")
+                raise SpaceError(
+                    f"InputChoice {waiting[0]!r} does not know how many candidates it has: {remedy}"
+                )
             if untried:
                 tried.add(untried[0])
                 answers = {label: values[0] for label, values in traced.uncounted[untried[0]].items()}
@@ -183,7 +193,10 @@ class ModelSpace:
                     raise
                 except UNBUILDABLE:
                     continue  # this answer does not go with the defaults of the others
-                for here, there, when in ((probed, traced, value), (traced, probed, question.domain.default())):
+                for here, there, when in (
+                    (probed, traced, value),
+                    (traced, probed, question.domain.default()),
+                ):
                     hidden = next((q for q in here.questions if q not in there.questions), None)
                     if hidden is not None:
                         raise SpaceError(

@@ -47,7 +47,9 @@ def InputChoice(
     if reduction not in REDUCTIONS:
         raise SpaceError(f"reduction is {reduction!r}; it must be one of {', '.join(map(repr, REDUCTIONS))}")
     if names is not None and n_candidates not in (None, len(names)):
-        raise SpaceError(f"n_candidates is {n_candidates}, but there are {len(names)} names; give one of both")
+        raise SpaceError(
+            f"n_candidates is {n_candidates}, but there are {len(names)} names; give one of both"
+        )
     given = len(names) if names is not None else n_candidates
     if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
         raise SpaceError(f"n_candidates is {given!r}; it must be an integer of at least 1, or None")
@@ -55,12 +57,18 @@ def InputChoice(
     label = context.name("InputChoice", label)
     count = context.inputs(label, given)
     if n_chosen is not None and not 0 <= n_chosen <= (count or n_chosen):
-        raise SpaceError(f"n_chosen of {label!r} is {n_chosen!r}; it must be None or an integer from 0 to {count}")
+        raise SpaceError(
+            f"n_chosen of {label!r} is {n_chosen!r}; it must be None or an integer from 0 to {count}"
+        )
     # While the number of candidates is not known, the first ones stand for all; that is also the default.
     options: Sequence[object] = names or range(count or max(n_chosen or 1, 1))
     domain: Domain = Categorical(options) if n_chosen == 1 else Subset(options, n_chosen)
     answer = context.decide(label, domain)
-    chosen = [domain.index(answer)] if isinstance(domain, Categorical) else [list(options).index(a) for a in answer]
+    chosen = (
+        [domain.index(answer)]
+        if isinstance(domain, Categorical)
+        else [list(options).index(a) for a in answer]
+    )
     module = selection(chosen, reduction)
     observe = context.observer(label) if count is None else None
     return module if observe is None else _observed(module, observe)

@@ -15,7 +15,9 @@ Candidate: TypeAlias = nn.Module | Callable[[], nn.Module]
 """A built module, or a callable without arguments that builds one (a class, `functools.partial`, a lambda)."""
 
 
-def LayerChoice(candidates: Sequence[Candidate] | Mapping[str, Candidate], *, label: str | None = None) -> nn.Module:
+def LayerChoice(
+    candidates: Sequence[Candidate] | Mapping[str, Candidate], *, label: str | None = None
+) -> nn.Module:
     """Ask for one of several layers; the chosen candidate itself comes back, nothing wrapped around it.
 
     A callable candidate is called only if chosen, and questions that it asks exist only then. Prefer callables: a
@@ -29,8 +31,12 @@ def LayerChoice(candidates: Sequence[Candidate] | Mapping[str, Candidate], *, la
         SpaceError: no candidate, one that is neither a module nor callable, or the label is taken by another domain.
     """
     if not isinstance(candidates, Mapping | Sequence) or isinstance(candidates, str):
-        raise SpaceError(f"candidates is {candidates!r}; give a list of layers, or a mapping of names to layers")
-    parts: dict[str | int, Candidate] = dict(candidates if isinstance(candidates, Mapping) else enumerate(candidates))
+        raise SpaceError(
+            f"candidates is {candidates!r}; give a list of layers, or a mapping of names to layers"
+        )
+    parts: dict[str | int, Candidate] = dict(
+        candidates if isinstance(candidates, Mapping) else enumerate(candidates)
+    )
     for name, part in parts.items():
         if not callable(part):
             raise SpaceError(

@@ -57,7 +57,9 @@ def _domain(depth: Depth) -> Domain | None:
         return Categorical(depth)
     if isinstance(depth, tuple):
         if len(depth) != 2:
-            raise SpaceError(f"depth is {depth!r}; a tuple is a pair (least, greatest); give depths as a list")
+            raise SpaceError(
+                f"depth is {depth!r}; a tuple is a pair (least, greatest); give depths as a list"
+            )
         return Integer(*depth)
     return None
 
@@ -87,6 +89,8 @@ def _with_index(block: Callable[..., nn.Module], index: int) -> Callable[[], nn.
     except ValueError:  # a builtin without a signature
         parameters = ()  # type: ignore[assignment]
     wanted = [
-        p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        p
+        for p in parameters
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
     return (lambda: block(index)) if wanted else (lambda: make(block))

@@ -38,11 +38,15 @@ class Census:
 
     def __init__(self, decisions: Sequence[tuple[Domain, Sequence[frozenset[Literal]]]]) -> None:
         self._domains = [domain for domain, _ in decisions]
-        self._conditions: list[Condition] = [frozenset(clauses) if clauses else True for _, clauses in decisions]
+        self._conditions: list[Condition] = [
+            frozenset(clauses) if clauses else True for _, clauses in decisions
+        ]
         self._mentioned: list[dict[Key, None]] = [{} for _ in decisions]
         self._children: list[list[int]] = [[] for _ in decisions]
         for child, (_, clauses) in enumerate(decisions):
-            for parent, keys in sorted({literal for clause in clauses for literal in clause}, key=lambda x: x[0]):
+            for parent, keys in sorted(
+                {literal for clause in clauses for literal in clause}, key=lambda x: x[0]
+            ):
                 self._mentioned[parent].update(dict.fromkeys(keys))
                 if child not in self._children[parent]:
                     self._children[parent].append(child)

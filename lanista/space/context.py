@@ -251,7 +251,9 @@ def choice(candidates: Sequence[T] | Mapping[str, T], *, label: str | None = Non
         objects: list[T] = list(candidates.values())
     else:
         if isinstance(candidates, str) or not isinstance(candidates, Iterable):
-            raise SpaceError(f"candidates is {candidates!r}; give a list of values, or a mapping of names to values")
+            raise SpaceError(
+                f"candidates is {candidates!r}; give a list of values, or a mapping of names to values"
+            )
         objects = list(candidates)
         domain = Categorical(map(plain, objects))
     chosen = context.decide(context.name("choice", label), domain, seen=True)
@@ -296,7 +298,10 @@ def _place() -> str:
     """File and line of the innermost frame that is not lanista's own."""
     frame = sys._getframe(1)
     own = __name__.partition(".")[0]
-    while frame.f_back is not None and (frame.f_globals.get("__name__") or "").partition(".")[0] in (own, "contextlib"):
+    while frame.f_back is not None and (frame.f_globals.get("__name__") or "").partition(".")[0] in (
+        own,
+        "contextlib",
+    ):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
@@ -314,7 +319,9 @@ def _simplified(
 
 
 def _join(
-    clauses: list[dict[str, tuple[Value, ...]]], new: dict[str, tuple[Value, ...]], domains: Mapping[str, Domain]
+    clauses: list[dict[str, tuple[Value, ...]]],
+    new: dict[str, tuple[Value, ...]],
+    domains: Mapping[str, Domain],
 ) -> None:
     """Add `new` to `clauses`, merged as far as it goes."""
     new = {

@@ -59,7 +59,9 @@ def options_of(candidates: Iterable[object]) -> tuple[Value, ...]:
     seen: set[Key] = set()
     for option in options:
         if key(option) in seen:
-            raise SpaceError(f"candidate {option!r} is there twice (1, 1.0 and True are equal); candidates must differ")
+            raise SpaceError(
+                f"candidate {option!r} is there twice (1, 1.0 and True are equal); candidates must differ"
+            )
         seen.add(key(option))
     return options
 
@@ -204,14 +206,18 @@ class Subset(Domain):
     def __init__(self, options: Iterable[object], n_chosen: int | None = None) -> None:
         values = options_of(options)
         if n_chosen is not None and not 0 <= n_chosen <= len(values):
-            raise SpaceError(f"n_chosen is {n_chosen!r}; it must be None or an integer from 0 to {len(values)}")
+            raise SpaceError(
+                f"n_chosen is {n_chosen!r}; it must be None or an integer from 0 to {len(values)}"
+            )
         object.__setattr__(self, "options", values)
         object.__setattr__(self, "n_chosen", n_chosen)
         object.__setattr__(self, "_index", {key(option): i for i, option in enumerate(values)})
 
     @property
     def size(self) -> int:
-        return 2 ** len(self.options) if self.n_chosen is None else math.comb(len(self.options), self.n_chosen)
+        return (
+            2 ** len(self.options) if self.n_chosen is None else math.comb(len(self.options), self.n_chosen)
+        )
 
     @property
     def width(self) -> int:
@@ -237,7 +243,11 @@ class Subset(Domain):
 
     def parse(self, value: object) -> list[Value]:
         entries = list(value) if isinstance(value, list | tuple) else [value]
-        if len(entries) == len(self.options) and entries and all(isinstance(entry, bool) for entry in entries):
+        if (
+            len(entries) == len(self.options)
+            and entries
+            and all(isinstance(entry, bool) for entry in entries)
+        ):
             indices = [i for i, entry in enumerate(entries) if entry]
         else:
             indices = [_position(self.options, self._index, entry) for entry in entries]
@@ -453,7 +463,9 @@ def from_json(data: dict[str, Value]) -> Domain:
     }  # fmt: skip
     kind = kinds.get(data.get("type"))
     if kind is None:
-        raise SpaceError(f"domain type {data.get('type')!r} is unknown; known are {', '.join(map(str, kinds))}")
+        raise SpaceError(
+            f"domain type {data.get('type')!r} is unknown; known are {', '.join(map(str, kinds))}"
+        )
     try:
         return kind(**arguments)
     except TypeError as error:

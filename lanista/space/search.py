@@ -43,7 +43,9 @@ class Decision:
         clauses = (when,) if isinstance(when, Mapping) else tuple(when)
         object.__setattr__(self, "label", label)
         object.__setattr__(self, "domain", domain)
-        object.__setattr__(self, "when", tuple({k: tuple(v) for k, v in clause.items()} for clause in clauses))
+        object.__setattr__(
+            self, "when", tuple({k: tuple(v) for k, v in clause.items()} for clause in clauses)
+        )
 
     def condition(self) -> str:
         """When the decision is active, in words; empty if always."""
@@ -81,7 +83,8 @@ class SearchSpace:
 
     def _active(self, decision: Decision) -> Callable[[Architecture], bool]:
         clauses = [
-            [(parent, frozenset(map(key, values))) for parent, values in clause.items()] for clause in decision.when
+            [(parent, frozenset(map(key, values))) for parent, values in clause.items()]
+            for clause in decision.when
         ]
         if len(clauses) == 1 and len(clauses[0]) == 1:
             parent, allowed = clauses[0][0]
@@ -161,7 +164,9 @@ class SearchSpace:
         if uniform != "architectures":
             raise SpaceError(f"uniform is {uniform!r}; it must be 'decisions' or 'architectures'")
         if math.isinf(self.size):
-            raise SpaceError("the space is infinite, so no draw is uniform over its architectures; use 'decisions'")
+            raise SpaceError(
+                "the space is infinite, so no draw is uniform over its architectures; use 'decisions'"
+            )
         values = self._census.sample(random)
         return {label: v for label, v in zip(self._decisions, values, strict=True) if v is not INACTIVE}
 
@@ -223,7 +228,9 @@ class SearchSpace:
 
     # --- moves --------------------------------------------------------------------------------------------
 
-    def mutate(self, architecture: Architecture, rng: Random, *, probability: float | None = None) -> Architecture:
+    def mutate(
+        self, architecture: Architecture, rng: Random, *, probability: float | None = None
+    ) -> Architecture:
         """A copy that differs from `architecture` in at least one decision that both have.
 
         Decisions that a change calls into being are drawn by their domain; those that it ends are dropped.
@@ -272,7 +279,9 @@ class SearchSpace:
         for changed, old in architecture.items():
             for near in self._decisions[changed].domain.neighbours(old):
 
-                def value(decision: Decision, _: Architecture, changed: str = changed, near: Value = near) -> Value:
+                def value(
+                    decision: Decision, _: Architecture, changed: str = changed, near: Value = near
+                ) -> Value:
                     if decision.label == changed:
                         return near
                     return architecture.get(decision.label, decision.domain.default())
@@ -297,7 +306,11 @@ class SearchSpace:
             active = decision.label in architecture
             if decision.when:
                 code.append(float(active))
-            code += decision.domain.encode(architecture[decision.label]) if active else [0.0] * decision.domain.width
+            code += (
+                decision.domain.encode(architecture[decision.label])
+                if active
+                else [0.0] * decision.domain.width
+            )
         return code
 
     def to_json(self) -> dict[str, Value]:
@@ -306,7 +319,9 @@ class SearchSpace:
         for decision in self:
             entry = {"label": decision.label, **decision.domain.to_json()}
             if decision.when:
-                entry["when"] = [{label: list(vs) for label, vs in clause.items()} for clause in decision.when]
+                entry["when"] = [
+                    {label: list(vs) for label, vs in clause.items()} for clause in decision.when
+                ]
             decisions.append(entry)
         return {"format": FORMAT, "decisions": decisions}
 
@@ -318,10 +333,14 @@ class SearchSpace:
             SpaceError: the data is of another format version, or is not a space.
         """
         if data.get("format") != FORMAT:
-            raise SpaceError(f"format is {data.get('format')!r}; this version of lanista reads format {FORMAT}")
+            raise SpaceError(
+                f"format is {data.get('format')!r}; this version of lanista reads format {FORMAT}"
+            )
         decisions = []
         for entry in data["decisions"]:
-            domain = from_json({name: value for name, value in entry.items() if name not in ("label", "when")})
+            domain = from_json(
+                {name: value for name, value in entry.items() if name not in ("label", "when")}
+            )
             decisions.append(Decision(entry["label"], domain, entry.get("when", ())))
         return cls(decisions)
 
@@ -379,7 +398,9 @@ def _ordered(decisions: Sequence[Decision]) -> list[Decision]:
         for clause in decision.when:
             for parent, values in clause.items():
                 if parent not in known:
-                    raise SpaceError(f"the condition of {decision.label!r} names {parent!r}, which does not exist")
+                    raise SpaceError(
+                        f"the condition of {decision.label!r} names {parent!r}, which does not exist"
+                    )
                 for value in values:
                     try:
                         canonical = known[parent].domain.parse(value)
