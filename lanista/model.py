@@ -15,30 +15,40 @@ from torch import Tensor, nn
 
 from lanista.errors import LanistaError, SpaceError
 from lanista.serialize import dumps
-from lanista.space.context import HOW_TO_CONDITION, Fixed, Trace, answering
+from lanista.space.context import HOW_TO_CONDITION, HOW_TO_FIX_CANDIDATES, Fixed, Trace, answering
 from lanista.space.domain import Architecture, Categorical, Domain, Integer, Value
 from lanista.space.search import SearchSpace
 
 PROBE_SECONDS = 1.0
-"""How long tracing looks for questions that appear only with some answers. What it does not find, `build` does."""
+"""How long tracing looks for questions that appear only with some answers. `build` finds the others."""
 
 PROBED_VALUES = 8
 """How many values of one decision such a probe tries."""
 
-UNBUILDABLE = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+UNBUILDABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 """What constructors raise on the meta device, or for answers that do not go together."""
 
 
 class ModelSpace:
     """All the models that a callable can build, one for each set of answers to the questions that it asks.
 
-    The callable is called once or a few times now, on torch's meta device where that is possible (no memory, no
-    random numbers used), to learn the questions; and once for each `build`. It must ask the same questions whenever
-    it gets the same answers. Instances are immutable and can be pickled, also when the callable is a lambda or comes
+    The callable is called once or a few times now, on torch's meta device where that is possible (no memory,
+    no random numbers used), to learn the questions; and once for each `build`. It must ask the same questions
+    whenever it gets the same answers, and build all its modules itself: one that it gets from outside is
+        shared
+    by all models. Instances are immutable and can be pickled, also when the callable is a lambda or comes
     from a notebook.
 
     Args:
-        callable: builds a `torch.nn.Module`; a module class or a function.
+        builder: the callable, which returns a `torch.nn.Module`; a module class or a function.
         args: positional arguments for it.
         example_input: a tensor, or a tuple of positional inputs, that the model can be run on. Needed when an
             InputChoice is to count its candidates; used to check exported code.
@@ -49,40 +59,46 @@ class ModelSpace:
         example_input: as given.
 
     Raises:
-        SpaceError: the callable is a built module, does not return one, or asks questions that do not fit together.
+        SpaceError: the callable is none or a built module, does not return one, or asks questions that do not
+            fit together.
     """
 
     decisions: SearchSpace
 
     def __init__(
         self,
-        callable: Callable[..., nn.Module],
+        builder: Callable[..., nn.Module],
         /,
         *args: Any,
         example_input: Tensor | tuple[Any, ...] | None = None,
         **kwargs: Any,
     ) -> None:
-        if isinstance(callable, nn.Module):
+        if isinstance(builder, nn.Module):
+            kind = type(builder).__name__
             raise SpaceError(
-                f"ModelSpace got a built {type(callable).__name__}; give what builds it (the class or a function, "
-                f"and its arguments): ModelSpace({type(callable).__name__}, ...)"
+                f"ModelSpace got a built {kind}; give what builds it (the class or a function, and its "
+                f"arguments): ModelSpace({kind}, ...)"
             )
-        self._callable, self._args, self._kwargs = callable, args, kwargs
+        if not callable(builder):
+            raise SpaceError(f"ModelSpace got {builder!r}; give a callable that builds a torch.nn.Module")
+        self._callable, self._args, self._kwargs = builder, args, kwargs
         self.example_input = example_input
         traced, self._counts = self._count()
         self.decisions = traced.space()
         self._probe(traced)
 
     def build(self, architecture: Mapping[str, Value]) -> nn.Module:
-        """Build the model of `architecture`: the module that a person would have written, nothing of lanista in it.
+        """Build the model of `architecture`: the module that a person would have written, without lanista.
 
         Weights come from torch's global generator: two builds after the same `torch.manual_seed` are equal.
 
         Args:
-            architecture: label -> value for every active decision, in any form that `SearchSpace.validate` reads.
+            architecture: label -> value for every active decision, in any form that `SearchSpace.validate`
+                reads.
 
         Raises:
-            ArchitectureError: it does not fit the space, or the callable asks a question that the space does not know.
+            ArchitectureError: it does not fit the space, or the callable asks a question that the space does
+                not know.
         """
         canonical = self.decisions.validate(architecture)
         with self.answers(canonical):
@@ -90,12 +106,12 @@ class ModelSpace:
 
     @contextmanager
     def answers(self, architecture: Architecture) -> Iterator[None]:
-        """Answer what is asked in the `with` block from a canonical architecture, which may have further labels.
+        """Answer what is asked in the `with` block from a canonical architecture, which may have more labels.
 
         Raises:
             ArchitectureError: on leaving, if a decision of this space was not asked for.
         """
-        context = Fixed(architecture, self._counts)
+        context = Fixed(architecture, self._counts, space=self.decisions)
         with answering(context):
             yield
         context.finish(label for label in architecture if label in self.decisions)
@@ -128,8 +144,9 @@ class ModelSpace:
     def _trace(self, answers: Mapping[str, Value], counts: Mapping[str, int]) -> Trace:
         """Ask all questions once; run the model where an InputChoice must see its inputs.
 
-        What is built here is thrown away: it is built on the meta device, or for real where a constructor needs real
-        numbers; without a trace in torch's generator, or a word about weights that the meta device has no room for.
+        What is built here is thrown away: it is built on the meta device, or for real where a constructor
+        needs real numbers; without a trace in torch's generator, or a word about weights that the meta device
+        has no room for.
         """
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
@@ -159,23 +176,24 @@ class ModelSpace:
             counts.update(traced.counted)
             if not traced.uncounted:
                 return traced, counts
-            waiting = [label for label in traced.uncounted if label not in counts]
-            untried = [label for label in waiting if label not in tried]
-            if waiting and (self.example_input is None or not untried):
+            unknown = [label for label in traced.uncounted if label not in counts]
+            untried = [label for label in unknown if label not in tried]
+            if unknown and (self.example_input is None or not untried):
                 remedy = (
                     "give n_candidates, or ModelSpace(..., example_input=tensor)"
                     if self.example_input is None
                     else "the forward pass never reaches it with the example input; give n_candidates"
                 )
-                raise SpaceError(f"InputChoice {waiting[0]!r} does not know how many candidates it has: {remedy}")
-            if untried:
-                tried.add(untried[0])
-                answers = {label: values[0] for label, values in traced.uncounted[untried[0]].items()}
-            else:
-                answers = {}
+                raise SpaceError(
+                    f"InputChoice {unknown[0]!r} does not know how many candidates it has: {remedy}"
+                )
+            # The answers under which the forward pass reaches it; none if the next trace counts all.
+            condition = traced.uncounted[untried[0]] if untried else {}
+            answers = {label: values[0] for label, values in condition.items()}
+            tried.update(untried[:1])
 
     def _probe(self, traced: Trace) -> None:
-        """Look for questions that a plain `if` hides: give each value another answer, and see what is asked."""
+        """Look for questions that a plain `if` hides: give each decision other answers, see what is asked."""
         deadline = time.monotonic() + PROBE_SECONDS
         for label, question in traced.questions.items():
             for value in _others(question.domain) if question.seen else ():
@@ -187,13 +205,8 @@ class ModelSpace:
                     raise
                 except UNBUILDABLE:
                     continue  # this answer does not go with the defaults of the others
-                for here, there, when in ((probed, traced, value), (traced, probed, question.domain.default())):
-                    hidden = next((q for q in here.questions if q not in there.questions), None)
-                    if hidden is not None:
-                        raise SpaceError(
-                            f"decision {hidden!r}, asked at {here.questions[hidden].place}, appears only with some "
-                            f"answers to {label!r} (such as {when!r}). {HOW_TO_CONDITION}"
-                        )
+                _compare(traced, probed, label, value)
+                _compare(probed, traced, label, question.domain.default())
 
 
 def _restored(data: bytes) -> ModelSpace:
@@ -207,13 +220,35 @@ def _others(domain: Domain) -> list[Value]:
     if not isinstance(domain, Categorical | Integer):
         return []
     values = domain.grid()
-    others = [values[i] for i in range(min(len(values), PROBED_VALUES))]
-    return [value for value in [values[-1], *others] if value != domain.default()][:PROBED_VALUES]
+    # The default is the first.
+    return [
+        values[i] for i in dict.fromkeys((len(values) - 1, *range(1, min(len(values), PROBED_VALUES)))) if i
+    ]
+
+
+def _compare(before: Trace, after: Trace, label: str, value: Value) -> None:
+    """Raise SpaceError if `after`, in which `label` has this value, asked other questions than `before`."""
+    for name, question in after.questions.items():
+        said = f"decision {name!r}, asked at {question.place},"
+        when = f"with some answers to {label!r} (such as {value!r})"
+        if name not in before.questions:
+            raise SpaceError(f"{said} appears only {when}. {HOW_TO_CONDITION}")
+        other = before.questions[name].domain
+        if question.domain != other:
+            raise SpaceError(
+                f"{said} allows {question.domain.describe()} {when}, and {other.describe()} with others. "
+                f"{HOW_TO_FIX_CANDIDATES}"
+            )
 
 
 def _run(model: nn.Module, example: Tensor | tuple[Any, ...]) -> None:
     """Forward pass without gradients, on the device that the model was built on."""
     inputs = example if isinstance(example, tuple) else (example,)
     device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
-    with torch.no_grad():
-        model.eval()(*(value.to(device) if isinstance(value, Tensor) else value for value in inputs))
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            model.eval()(*(value.to(device) if isinstance(value, Tensor) else value for value in inputs))
+    finally:
+        for module, training in modes:  # some may be the caller's
+            module.training = training

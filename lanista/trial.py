@@ -39,19 +39,27 @@ def checked_metrics(value: object, source: str) -> dict[str, float]:
     for name, raw in named.items():
         if not isinstance(name, str) or not name:
             raise MetricError(f"{source} gave a metric named {name!r}; names are non-empty strings")
-        item = raw.item if callable(getattr(raw, "item", None)) else None
-        number = item() if item is not None and getattr(raw, "size", None) is not None else raw
+        number = _unwrapped(raw)
         if isinstance(number, bool) or not isinstance(number, Real):
             raise MetricError(
                 f"{source} gave {raw!r} ({type(raw).__name__}) for metric {name!r}; give a finite number"
             )
-        if not math.isfinite(number):
+        metrics[name] = float(number)
+        if not math.isfinite(metrics[name]):
             raise MetricError(
-                f"{source} gave {float(number)} for metric {name!r}; give a finite number, "
+                f"{source} gave {metrics[name]} for metric {name!r}; give a finite number, "
                 "or raise an exception (the trial then counts as failed)"
             )
-        metrics[name] = float(number)
     return metrics
+
+
+def _unwrapped(raw: object) -> object:
+    """The number in a one-element tensor or NumPy value; anything else as it is."""
+    item = getattr(raw, "item", None)
+    try:
+        return item() if callable(item) else raw
+    except (RuntimeError, TypeError, ValueError):  # several elements, or no values at all
+        return raw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +69,8 @@ class Trial:
     Attributes:
         number: position in the order of proposal, from 0.
         architecture: label -> JSON value, canonical form.
-        seed: what the random generators of `random`, NumPy and torch are seeded with before the model is built.
+        seed: what the random generators of `random`, NumPy and torch are seeded with before the model is
+            built.
         state: see `State`.
         metrics: final metrics by name; empty unless completed (a pruned trial keeps its last reported ones).
         scores: the objectives in their order, signs turned so that greater is better; empty unless completed.
@@ -110,7 +119,9 @@ class Trial:
             LanistaError: the trial is not being evaluated.
         """
         if self.reporter is None:
-            raise LanistaError(f"trial {self.number} is {self.state}; only an evaluation in progress can report")
+            raise LanistaError(
+                f"trial {self.number} is {self.state}; only an evaluation in progress can report"
+            )
         if step is not None and (isinstance(step, bool) or not isinstance(step, int) or step < 0):
             raise MetricError(f"trial.report got step {step!r}; a step is an integer of at least 0")
         self.reporter(checked_metrics(value, "trial.report"), step)

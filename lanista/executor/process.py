@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import io
 import json
 import math
 import os
@@ -25,10 +24,8 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import IO
 
-import cloudpickle
-
 import lanista
-from lanista.errors import ExecutorError
+from lanista.errors import ExecutorError, LanistaError
 from lanista.executor.base import Executor, Finished, Listener, Outcome, Reported, Started, Work
 from lanista.serialize import dumps
 from lanista.trial import State, Trial
@@ -131,7 +128,10 @@ class ProcessExecutor(Executor):
         """
         if self._session:
             raise ExecutorError("ProcessExecutor is started already; call stop() before the next start()")
-        content = _pickled(work)
+        try:
+            content = dumps(work)
+        except LanistaError as error:
+            raise ExecutorError(f"{error}, or use InlineExecutor()") from error
         logs.mkdir(parents=True, exist_ok=True)
         self._session = _Session(listener, logs.resolve(), Path.cwd(), content)
         self._stillbirths = 0
@@ -450,33 +450,3 @@ def _hidden() -> list[str]:
         if spec and found and found.origin != spec.origin:
             names.append(name)
     return sorted(names)
-
-
-class _Tracer(cloudpickle.Pickler):  # type: ignore[misc]
-    """Remembers the last two objects pickling came to: where it fails, the culprit and often its name."""
-
-    def __init__(self) -> None:
-        super().__init__(io.BytesIO())
-        self.key: object = None
-        self.culprit: object = None
-
-    def persistent_id(self, item: object) -> None:
-        self.key, self.culprit = self.culprit, item
-
-
-def _pickled(work: Work) -> bytes:
-    # Whatever `__reduce__` and `__getstate__` of foreign objects raise in practice.
-    failures = (pickle.PicklingError, TypeError, ValueError, AttributeError, RuntimeError, OSError)
-    try:
-        content = dumps(work)
-    except failures as error:
-        tracer = _Tracer()
-        with contextlib.suppress(*failures):
-            tracer.dump(work)
-        name = f", held as {tracer.key!r}," if isinstance(tracer.key, str) else ""
-        raise ExecutorError(
-            f"the work cannot be sent to worker processes, because an object of type "
-            f"{type(tracer.culprit).__qualname__}{name} cannot be pickled ({type(error).__name__}: {error}). "
-            "Make it inside the evaluation, leave it out in `__getstate__`, or use InlineExecutor()"
-        ) from error
-    return content

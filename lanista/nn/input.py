@@ -12,7 +12,7 @@ from torch.fx import Graph, GraphModule, Node
 
 from lanista.errors import SpaceError
 from lanista.space.context import current
-from lanista.space.domain import Categorical, Domain, Subset
+from lanista.space.domain import Categorical, Domain, Subset, is_integer
 
 Reduction = Literal["sum", "mean", "concat", "none"]
 REDUCTIONS = ("sum", "mean", "concat", "none")
@@ -26,17 +26,18 @@ def InputChoice(
     names: Sequence[str] | None = None,
     label: str | None = None,
 ) -> nn.Module:
-    """Ask which of several tensors are used; a module comes back that takes a list of them and joins the chosen ones.
+    """Ask which of several tensors are used; a module comes back that takes a list of them and joins those.
 
-    The module is plain torch (a generated `torch.fx.GraphModule`, such as `lambda inputs: inputs[0] + inputs[2]`).
-    With one tensor chosen it returns that tensor as it is, whatever the reduction (except "none": a list of one).
-    With none chosen (possible with `n_chosen=None` or 0) "sum" and "mean" give zeros like the first input, "concat"
-    gives the first input cut to no channels, "none" an empty list.
+    The module is plain torch (a generated `torch.fx.GraphModule`, such as `lambda inputs: inputs[0] +
+    inputs[2]`). With one tensor chosen it returns that tensor as it is, whatever the reduction (except
+    "none": a list of one). With none chosen (possible with `n_chosen=None` or 0) "sum" and "mean" give zeros
+    like the first input, "concat" gives the first input cut to no channels, "none" an empty list.
 
     Args:
-        n_candidates: length of the list it is called with. None: `len(names)`, or found out by running the model on
-            the `example_input` of `ModelSpace`.
-        n_chosen: how many are chosen; None: any number. With 1 the answer is one candidate, else a list of them.
+        n_candidates: length of the list it is called with. None: `len(names)`, or found out by running the
+            model on the `example_input` of `ModelSpace`.
+        n_chosen: how many are chosen; None: any number. With 1 the answer is one candidate, else a list of
+            them.
         reduction: "sum", "mean", "concat" (along dimension 1, the channels), or "none" (a list).
         names: names of the candidates in architectures; default: the positions 0, 1, ....
         label: name of the decision.
@@ -47,23 +48,26 @@ def InputChoice(
     if reduction not in REDUCTIONS:
         raise SpaceError(f"reduction is {reduction!r}; it must be one of {', '.join(map(repr, REDUCTIONS))}")
     if names is not None and n_candidates not in (None, len(names)):
-        raise SpaceError(f"n_candidates is {n_candidates}, but there are {len(names)} names; give one of both")
+        raise SpaceError(
+            f"n_candidates is {n_candidates}, but there are {len(names)} names; give one of both"
+        )
     given = len(names) if names is not None else n_candidates
-    if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
+    if given is not None and not (is_integer(given) and given > 0):
         raise SpaceError(f"n_candidates is {given!r}; it must be an integer of at least 1, or None")
     context = current()
     label = context.name("InputChoice", label)
     count = context.inputs(label, given)
-    if n_chosen is not None and not 0 <= n_chosen <= (count or n_chosen):
-        raise SpaceError(f"n_chosen of {label!r} is {n_chosen!r}; it must be None or an integer from 0 to {count}")
+    if n_chosen is not None and not (is_integer(n_chosen) and 0 <= n_chosen <= (count or n_chosen)):
+        most = "" if count is None else f" to {count}"
+        raise SpaceError(f"n_chosen of {label!r} is {n_chosen!r}; it must be None or an integer from 0{most}")
     # While the number of candidates is not known, the first ones stand for all; that is also the default.
     options: Sequence[object] = names or range(count or max(n_chosen or 1, 1))
     domain: Domain = Categorical(options) if n_chosen == 1 else Subset(options, n_chosen)
     answer = context.decide(label, domain)
-    chosen = [domain.index(answer)] if isinstance(domain, Categorical) else [list(options).index(a) for a in answer]
+    chosen = [list(options).index(name) for name in ([answer] if n_chosen == 1 else answer)]
     module = selection(chosen, reduction)
     observe = context.observer(label) if count is None else None
-    return module if observe is None else _observed(module, observe)
+    return module if observe is None else _observed(module, observe, label, n_chosen or 0)
 
 
 def selection(chosen: Sequence[int], reduction: Reduction) -> GraphModule:
@@ -92,11 +96,16 @@ def selection(chosen: Sequence[int], reduction: Reduction) -> GraphModule:
     return GraphModule(nn.Module(), graph, class_name="Selection")
 
 
-def _observed(module: nn.Module, observe: Callable[[int], None]) -> nn.Module:
-    """Tell `observe` the length of the list that `module` is called with."""
+def _observed(module: nn.Module, observe: Callable[[int], None], label: str, least: int) -> nn.Module:
+    """Tell `observe` the length of the list that `module` is called with, which must be at least `least`."""
 
-    def hook(_: nn.Module, arguments: tuple[Sequence[Tensor], ...]) -> None:
-        observe(len(arguments[0]))
+    def hook(
+        _: nn.Module, positional: tuple[Sequence[Tensor], ...], named: dict[str, Sequence[Tensor]]
+    ) -> None:
+        count = len([*positional, *named.values()][0])
+        if count < least:
+            raise SpaceError(f"n_chosen of {label!r} is {least}, but it is called with {count} inputs")
+        observe(count)
 
-    module.register_forward_pre_hook(hook)
+    module.register_forward_pre_hook(hook, with_kwargs=True)
     return module

@@ -1,7 +1,8 @@
 """Who answers when a model that is being built asks a question.
 
-The asking side (`choice`, `integer`, `real` here; `LayerChoice` and its kin in `lanista.nn`) calls `current()` and
-knows nothing else. The answering side is a `Context`, set for a block of code with `answering`:
+The asking side (`choice`, `integer`, `real` here; `LayerChoice` and its kin in `lanista.nn`) calls
+`current()` and knows nothing else. The answering side is a `Context`, set for a block of code with
+`answering`:
 
 * no context: each question gets its default, so that the user's own `Net()` is a working model;
 * `Trace`: defaults, and every question is written down with the condition under which it was asked;
@@ -19,10 +20,13 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from lanista.errors import ArchitectureError, SpaceError
-from lanista.space.domain import Architecture, Categorical, Domain, Integer, Real, Value, key, plain
+from lanista.space.domain import Architecture, Categorical, Domain, Integer, Real, Value, key
 from lanista.space.search import Decision, SearchSpace
 
 T = TypeVar("T")
+
+Condition = dict[str, tuple[Value, ...]]
+"""label -> values: true when each of these decisions has one of its values."""
 
 
 @dataclass
@@ -30,8 +34,13 @@ class Scope:
     """A part of the model that has automatic labels of its own, and the answers under which it is built."""
 
     prefix: str
-    condition: dict[str, tuple[Value, ...]]
+    condition: Condition
     questions: int = 0
+
+    @property
+    def possible(self) -> bool:
+        """Whether its condition can be true: not in a candidate of `a` inside of another candidate of `a`."""
+        return all(self.condition.values())
 
 
 class Context(ABC):
@@ -60,7 +69,7 @@ class Context(ABC):
 
     @contextmanager
     def inside(self, label: str, part: object, values: Sequence[Value] = ()) -> Iterator[None]:
-        """Build a part of the question `label`, which exists when its answer is one of `values` (none: always)."""
+        """Build a part of question `label`, which exists if the answer is one of `values` (none: always)."""
         condition = dict(self.scope.condition)
         if values:
             earlier = condition.get(label)
@@ -88,7 +97,7 @@ class Context(ABC):
         return given
 
     def observer(self, label: str) -> Callable[[int], None] | None:
-        """Whom to tell the number of candidates once a forward pass shows it; None if nobody wants to know."""
+        """Whom to tell the number of candidates once a forward pass shows it; None if nobody wants to."""
         return None
 
 
@@ -108,13 +117,19 @@ class Defaults(Context):
 
 @dataclass
 class Question:
-    """A question as it was asked: its domain, where in the user's code, whether that code sees the answer, and under
-    which other answers it was asked (each a clause)."""
+    """A question as it was asked.
+
+    Attributes:
+        domain: the answers allowed.
+        place: file and line in the user's code.
+        seen: whether that code sees the answer.
+        clauses: under which other answers it was asked, each time; none if these exclude each other.
+    """
 
     domain: Domain
     place: str
     seen: bool
-    clauses: list[dict[str, tuple[Value, ...]]]
+    clauses: list[Condition]
 
 
 class Trace(Context):
@@ -131,7 +146,7 @@ class Trace(Context):
         self._answers = answers
         self._counts = counts
         self.questions: dict[str, Question] = {}
-        self.uncounted: dict[str, dict[str, tuple[Value, ...]]] = {}
+        self.uncounted: dict[str, Condition] = {}
         self.counted: dict[str, int] = {}
 
     def decide(self, label: str, domain: Domain, *, seen: bool = False) -> Value:
@@ -140,11 +155,13 @@ class Trace(Context):
             question = self.questions[label] = Question(domain, _place(), seen, [])
         elif question.domain != domain:
             raise SpaceError(
-                f"label {label!r} is asked twice with different answers allowed: {question.domain.describe()} "
-                f"at {question.place}, and {domain.describe()} at {_place()}. One label is one decision: "
-                "give the second another label, or equal candidates"
+                f"label {label!r} is asked twice with different answers allowed: "
+                f"{question.domain.describe()} at {question.place}, and {domain.describe()} at {_place()}. "
+                "One label is one decision: give the second another label, or equal candidates"
             )
-        question.clauses.append(self.scope.condition)
+        question.seen |= seen
+        if self.scope.possible:
+            question.clauses.append(self.scope.condition)
         return domain.parse(self._answers[label]) if label in self._answers else domain.default()
 
     def visits(self, parts: Iterable[T], chosen: Iterable[T]) -> list[T]:
@@ -152,12 +169,19 @@ class Trace(Context):
 
     def inputs(self, label: str, given: int | None) -> int | None:
         count = given or self._counts.get(label)
-        if count is None:
+        if count is None and self.scope.possible:
             self.uncounted[label] = self.scope.condition
         return count
 
     def observer(self, label: str) -> Callable[[int], None]:
-        return lambda count: self.counted.__setitem__(label, count)
+        def observe(count: int) -> None:
+            if self.counted.setdefault(label, count) != count:
+                raise SpaceError(
+                    f"InputChoice {label!r} is called with {self.counted[label]} inputs and with {count}; "
+                    "one label is one decision: always give as many, or another label"
+                )
+
+        return observe
 
     def space(self) -> SearchSpace:
         """The questions as a search space."""
@@ -165,6 +189,7 @@ class Trace(Context):
         return SearchSpace(
             Decision(label, question.domain, _simplified(question.clauses, domains))
             for label, question in self.questions.items()
+            if question.clauses
         )
 
 
@@ -175,19 +200,33 @@ class Fixed(Context):
         architecture: canonical.
         counts: as for `Trace`.
         prefix: put before automatic labels.
+        space: where it is given, the domains of its decisions must be those that the questions have.
     """
 
-    def __init__(self, architecture: Architecture, counts: Mapping[str, int], prefix: str = "") -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        counts: Mapping[str, int],
+        prefix: str = "",
+        *,
+        space: SearchSpace | None = None,
+    ) -> None:
         super().__init__(prefix)
         self._architecture = architecture
+        self._space = SearchSpace() if space is None else space
         self._counts = counts
         self._asked: set[str] = set()
 
     def decide(self, label: str, domain: Domain, *, seen: bool = False) -> Value:
         if label not in self._architecture:
             raise ArchitectureError(
-                f"decision {label!r}, asked at {_place()}, appears only with some answers ({self._answers()}), and "
-                f"the space does not know it. {HOW_TO_CONDITION}"
+                f"decision {label!r}, asked at {_place()}, appears only with some answers "
+                f"({self._answers()}), and the space does not know it. {HOW_TO_CONDITION}"
+            )
+        if label in self._space and self._space[label] != domain:
+            raise ArchitectureError(
+                f"decision {label!r}, asked at {_place()}, allows {domain.describe()} with these answers "
+                f"({self._answers()}), and {self._space[label].describe()} otherwise. {HOW_TO_FIX_CANDIDATES}"
             )
         self._asked.add(label)
         return domain.parse(self._architecture[label])
@@ -200,8 +239,8 @@ class Fixed(Context):
         unasked = [label for label in labels if label not in self._asked]
         if unasked:
             raise ArchitectureError(
-                f"decision {unasked[0]!r} was not asked for with these answers ({self._answers()}), though the space "
-                f"says that it exists then. {HOW_TO_CONDITION}"
+                f"decision {unasked[0]!r} was not asked for with these answers ({self._answers()}), though "
+                f"the space says that it exists then. {HOW_TO_CONDITION}"
             )
 
     def _answers(self) -> str:
@@ -209,9 +248,14 @@ class Fixed(Context):
 
 
 HOW_TO_CONDITION = (
-    "A question inside a plain `if` cannot be seen before the answer is given: put the branch into a callable "
-    "candidate, LayerChoice({'plain': Plain, 'wide': lambda: Wide(choice([2, 4], label='factor'))}), or into "
-    "Repeat(block, depth=(0, 1)), or ask the question always and use its answer only in the branch"
+    "A question inside a plain `if` cannot be seen before the answer is given: put the branch into a "
+    "callable candidate, LayerChoice({'plain': Plain, 'wide': lambda: Wide(choice([2, 4], label='x'))}), "
+    "or into Repeat(block, depth=(0, 1)), or ask the question always and use its answer only in the branch"
+)
+
+HOW_TO_FIX_CANDIDATES = (
+    "The candidates of one decision cannot depend on another answer: ask for something that always has the "
+    "same ones, such as a ratio, or put each case into a callable candidate, under a label of its own"
 )
 
 _context: ContextVar[Context | None] = ContextVar("lanista_context", default=None)
@@ -237,23 +281,21 @@ def choice(candidates: Sequence[T] | Mapping[str, T], *, label: str | None = Non
     """Ask for one of several values; the answer is the plain candidate itself.
 
     Args:
-        candidates: JSON values (numbers, strings, booleans, None, lists or tuples of these), or a mapping of names to
-            anything: `choice({"relu": nn.ReLU, "gelu": nn.GELU})`. The first is the default.
+        candidates: JSON values (numbers, strings, booleans, None, lists or tuples of these), or a mapping of
+            names to anything: `choice({"relu": nn.ReLU, "gelu": nn.GELU})`. The first is the default.
         label: name of the decision; questions with equal labels are one decision.
 
     Raises:
-        SpaceError: no candidate, two equal ones, or one that is not JSON and has no name; or another question has
-            this label and other candidates.
+        SpaceError: no candidate, two equal ones, or one that is not JSON and has no name; or another question
+            has this label and other candidates.
     """
+    if isinstance(candidates, str) or not isinstance(candidates, Sequence | Mapping):
+        raise SpaceError(
+            f"candidates is {candidates!r}; give a list of values, or a mapping of names to values"
+        )
+    objects = list(candidates.values() if isinstance(candidates, Mapping) else candidates)
+    domain = Categorical(candidates)
     context = current()
-    if isinstance(candidates, Mapping):
-        domain = Categorical(candidates)
-        objects: list[T] = list(candidates.values())
-    else:
-        if isinstance(candidates, str) or not isinstance(candidates, Iterable):
-            raise SpaceError(f"candidates is {candidates!r}; give a list of values, or a mapping of names to values")
-        objects = list(candidates)
-        domain = Categorical(map(plain, objects))
     chosen = context.decide(context.name("choice", label), domain, seen=True)
     return objects[domain.index(chosen)]
 
@@ -296,40 +338,40 @@ def _place() -> str:
     """File and line of the innermost frame that is not lanista's own."""
     frame = sys._getframe(1)
     own = __name__.partition(".")[0]
-    while frame.f_back is not None and (frame.f_globals.get("__name__") or "").partition(".")[0] in (own, "contextlib"):
+    while frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] in (own, "contextlib"):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def _simplified(
-    clauses: Sequence[Mapping[str, Sequence[Value]]], domains: Mapping[str, Domain]
-) -> list[dict[str, tuple[Value, ...]]]:
-    """An equivalent shorter condition: no clause if always true; clauses that differ in one decision are joined."""
-    # Clauses come from nested scopes: where one names a decision, it also names those that this one depends on. So a
-    # decision that may have any of its values says no more than that it is active, and can be left out.
-    left: list[dict[str, tuple[Value, ...]]] = []
+def _simplified(clauses: Sequence[Condition], domains: Mapping[str, Domain]) -> list[Condition]:
+    """An equivalent shorter condition: clauses that differ in one decision are joined; [] if always true."""
+    left: list[Condition] = []
     for clause in clauses:
-        _join(left, {k: tuple(v) for k, v in clause.items()}, domains)
+        _join(left, clause, domains)
     return [] if {} in left else left
 
 
-def _join(
-    clauses: list[dict[str, tuple[Value, ...]]], new: dict[str, tuple[Value, ...]], domains: Mapping[str, Domain]
-) -> None:
-    """Add `new` to `clauses`, merged as far as it goes."""
-    new = {
-        label: values for label, values in new.items() if len({key(v) for v in values}) < domains[label].size
-    }
+def _join(clauses: list[Condition], clause: Condition, domains: Mapping[str, Domain]) -> None:
+    """Add a clause, merged as far as it goes."""
+    # Clauses come from nested scopes: where one names a decision, it also names those that this one depends
+    # on. So a decision that may have any of its values says no more than that it is active: it is left out.
+    new = {label: values for label, values in clause.items() if len(values) < domains[label].size}
     for old in clauses:
-        if old.keys() != new.keys():
-            continue
-        differing = [k for k in new if set(map(key, old[k])) != set(map(key, new[k]))]
-        if not differing:
+        if old.keys() <= new.keys() and all(_within(new[label], values) for label, values in old.items()):
             return
+        differing = [label for label in new if old.keys() == new.keys() and not _same(old[label], new[label])]
         if len(differing) == 1:
-            clauses.remove(old)
             [label] = differing
-            union = {key(v): v for v in (*old[label], *new[label])}
+            union = {key(value): value for value in (*old[label], *new[label])}
+            clauses.remove(old)
             _join(clauses, {**new, label: tuple(union.values())}, domains)
             return
     clauses.append(new)
+
+
+def _within(values: Sequence[Value], others: Sequence[Value]) -> bool:
+    return set(map(key, values)) <= set(map(key, others))
+
+
+def _same(values: Sequence[Value], others: Sequence[Value]) -> bool:
+    return _within(values, others) and _within(others, values)

@@ -1,7 +1,8 @@
 """Domains: the sets that decisions take their values from.
 
 A value is always plain JSON. Each domain has one canonical form of its values and reads several (`parse`):
-the forms that exported architectures of older tools use (names, indices, lists of names, indices or booleans).
+the forms that exported architectures of older tools use (names, indices, lists of names, indices or
+booleans).
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import copy
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from random import Random
-from typing import Any
+from typing import Any, TypeGuard
 
 from lanista.errors import SpaceError
 
@@ -24,42 +25,56 @@ Value = Any
 Architecture = dict[str, Value]
 """label -> value, for the active decisions only."""
 
-Key = str | int | float | bool | None
+Key = Hashable
 """A hashable stand-in for a value."""
 
 
 def plain(value: object) -> Value:
     """Return `value` as plain JSON (tuples become lists); raises SpaceError where it has no JSON form."""
-    if isinstance(value, bool | int | str | None):
+    if value is None or type(value) in (bool, int, str):
         return value
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise SpaceError(
-            f"{value!r} ({type(value).__name__}) is not a JSON value; give candidates that are numbers, strings, "
-            "booleans, None, or lists of these, or name them with a mapping: {'relu': nn.ReLU, 'gelu': nn.GELU}"
+            f"{value!r} ({type(value).__name__}) is not a JSON value; give candidates that are numbers, "
+            "strings, booleans, None, or lists of these, or name them with a mapping: "
+            "{'relu': nn.ReLU, 'gelu': nn.GELU}"
         ) from error
 
 
-def key(value: Value) -> Key:
-    """A hashable stand-in for a value of a domain: equal for equal values."""
-    return json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value
+def key(value: object) -> Key:
+    """A hashable stand-in for a value: two are equal exactly if the values are."""
+    if isinstance(value, list):
+        return tuple(map(key, value))
+    if isinstance(value, dict):
+        return frozenset((name, key(entry)) for name, entry in value.items())
+    return value
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
     """Whether `value` is an int or float; a bool is not a number here."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def is_integer(value: object) -> TypeGuard[int]:
+    """Whether `value` is an int; a bool is not a number here."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def options_of(candidates: Iterable[object]) -> tuple[Value, ...]:
-    """Candidates as distinct plain values; raises SpaceError if there is none, or two are equal."""
+    """Candidates as distinct plain values; raises SpaceError if there is none, no order, or two are equal."""
+    if isinstance(candidates, str | set | frozenset):
+        raise SpaceError(f"candidates is {candidates!r}; give a list, in which the first is the default")
     options = tuple(plain(candidate) for candidate in candidates)
     if not options:
         raise SpaceError("there is no candidate; give at least one")
     seen: set[Key] = set()
     for option in options:
         if key(option) in seen:
-            raise SpaceError(f"candidate {option!r} is there twice (1, 1.0 and True are equal); candidates must differ")
+            raise SpaceError(
+                f"candidate {option!r} is there twice (1, 1.0 and True are equal); candidates must differ"
+            )
         seen.add(key(option))
     return options
 
@@ -131,8 +146,8 @@ class Domain(ABC):
 class Categorical(Domain):
     """One of several candidates, in no order.
 
-    Read forms: the candidate itself; `[candidate]`; its index, unless a candidate is a number; a list of
-    booleans, one for each candidate, with exactly one true.
+    Read forms: the candidate itself; `[candidate]`; its index, unless a candidate is a number or a boolean; a
+    list of booleans, one for each candidate, with exactly one true.
     """
 
     options: tuple[Value, ...]
@@ -183,7 +198,7 @@ class Categorical(Domain):
         return code
 
     def describe(self) -> str:
-        return f"one of {_listed(self.options)}"
+        return f"one of {listed(self.options)}"
 
     def to_json(self) -> dict[str, Value]:
         return {"type": "categorical", "options": list(self.options)}
@@ -194,7 +209,8 @@ class Subset(Domain):
     """Several of the candidates: exactly `n_chosen`, or any number of them (0 included) when that is None.
 
     A value is a list of candidates in the order of the domain. Read forms: a list of candidates; of indices,
-    unless a candidate is a number; of booleans, one for each candidate; a single candidate or index.
+    unless a candidate is a number or a boolean; of booleans, one for each candidate, unless a candidate is a
+    boolean; a single candidate or index.
     """
 
     options: tuple[Value, ...]
@@ -203,15 +219,19 @@ class Subset(Domain):
 
     def __init__(self, options: Iterable[object], n_chosen: int | None = None) -> None:
         values = options_of(options)
-        if n_chosen is not None and not 0 <= n_chosen <= len(values):
-            raise SpaceError(f"n_chosen is {n_chosen!r}; it must be None or an integer from 0 to {len(values)}")
+        if n_chosen is not None and not (is_integer(n_chosen) and 0 <= n_chosen <= len(values)):
+            raise SpaceError(
+                f"n_chosen is {n_chosen!r}; it must be None or an integer from 0 to {len(values)}"
+            )
         object.__setattr__(self, "options", values)
         object.__setattr__(self, "n_chosen", n_chosen)
         object.__setattr__(self, "_index", {key(option): i for i, option in enumerate(values)})
 
     @property
     def size(self) -> int:
-        return 2 ** len(self.options) if self.n_chosen is None else math.comb(len(self.options), self.n_chosen)
+        return (
+            2 ** len(self.options) if self.n_chosen is None else math.comb(len(self.options), self.n_chosen)
+        )
 
     @property
     def width(self) -> int:
@@ -237,7 +257,7 @@ class Subset(Domain):
 
     def parse(self, value: object) -> list[Value]:
         entries = list(value) if isinstance(value, list | tuple) else [value]
-        if len(entries) == len(self.options) and entries and all(isinstance(entry, bool) for entry in entries):
+        if _is_mask(entries, self.options):
             indices = [i for i, entry in enumerate(entries) if entry]
         else:
             indices = [_position(self.options, self._index, entry) for entry in entries]
@@ -267,7 +287,7 @@ class Subset(Domain):
 
     def describe(self) -> str:
         count = "any number" if self.n_chosen is None else str(self.n_chosen)
-        return f"a list of {count} of {_listed(self.options)}"
+        return f"a list of {count} of {listed(self.options)}"
 
     def to_json(self) -> dict[str, Value]:
         return {"type": "subset", "options": list(self.options), "n_chosen": self.n_chosen}
@@ -288,7 +308,7 @@ class Integer(Domain):
     def __post_init__(self) -> None:
         for name in ("low", "high", "step"):
             number = getattr(self, name)
-            if isinstance(number, bool) or not isinstance(number, int):
+            if not is_integer(number):
                 raise SpaceError(f"{name} is {number!r}; an integer range needs integers")
         if self.low > self.high:
             raise SpaceError(f"low is {self.low} and high is {self.high}; low must be at most high")
@@ -329,18 +349,17 @@ class Integer(Domain):
         return range(self.low, self.high + 1, self.step)
 
     def parse(self, value: object) -> int:
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
+        number = int(value) if isinstance(value, float) and value.is_integer() else value
+        if not is_integer(number):
             raise ValueError("it is not an integer")
-        if value not in self.grid():
+        if number not in self.grid():
             raise ValueError("it is not in the range")
-        return value
+        return number
 
     def neighbours(self, value: Value) -> list[Value]:
         return [near for near in (value - self.step, value + self.step) if near in self.grid()]
 
-    def mutate(self, value: Value, random: Random) -> int:
+    def mutate(self, value: int, random: Random) -> int:
         i = int(random.random() * (self.size - 1))
         return self.low + self.step * (i + (i >= (value - self.low) // self.step))
 
@@ -385,6 +404,12 @@ class Real(Domain):
             raise SpaceError(f"low is {self.low} and high is {self.high}; low must be less than high")
         if self.log and self.low <= 0:
             raise SpaceError(f"low is {self.low}; on a log scale it must be above 0")
+        width = math.log(self.high) - math.log(self.low) if self.log else self.high - self.low
+        if not 0 < width < math.inf:
+            raise SpaceError(
+                f"low is {self.low} and high is {self.high}; "
+                "floating-point numbers cannot tell positions between them"
+            )
 
     @property
     def size(self) -> float:
@@ -395,7 +420,9 @@ class Real(Domain):
         return 1
 
     def at(self, unit: float) -> float:
-        """The value at a position of the (log) range, 0 being low and 1 high."""
+        """The value at a position of the (log) range: low at 0 or less, high at 1 or more."""
+        if unit <= 0 or unit >= 1:  # the logarithm's rounding would miss the ends
+            return self.low if unit <= 0 else self.high
         if self.log:
             exact = math.exp(math.log(self.low) + (math.log(self.high) - math.log(self.low)) * unit)
         else:
@@ -413,19 +440,19 @@ class Real(Domain):
             raise SpaceError("a continuous range has no grid by itself; give a granularity, such as 5 points")
         if granularity == 1:
             return [self.default()]
-        return [self.at(i / (granularity - 1)) for i in range(granularity)]
+        # A range of few floating-point numbers would give some twice.
+        return list(dict.fromkeys(self.at(i / (granularity - 1)) for i in range(granularity)))
 
     def parse(self, value: object) -> float:
-        if not is_number(value) or not math.isfinite(value):  # type: ignore[arg-type]
-            raise ValueError("it is not a finite number")
-        number = float(value)  # type: ignore[arg-type]
-        if not self.low <= number <= self.high:
+        if not is_number(value):
+            raise ValueError("it is not a number")
+        if not self.low <= value <= self.high:
             raise ValueError("it is not in the range")
-        return number
+        return float(value)
 
     def neighbours(self, value: Value) -> list[Value]:
         unit = _unit(value, self.low, self.high, self.log)
-        return [self.at(near) for near in (unit - REAL_STEP, unit + REAL_STEP) if 0 <= near <= 1]
+        return [near for near in (self.at(unit - REAL_STEP), self.at(unit + REAL_STEP)) if near != value]
 
     def mutate(self, value: Value, random: Random) -> float:
         unit = _unit(value, self.low, self.high, self.log)
@@ -448,12 +475,12 @@ class Real(Domain):
 def from_json(data: dict[str, Value]) -> Domain:
     """The domain that `Domain.to_json` wrote; raises SpaceError on anything else."""
     arguments = {name: value for name, value in data.items() if name != "type"}
-    kinds: dict[object, type[Domain]] = {
+    kinds: dict[str, type[Domain]] = {
         "categorical": Categorical, "subset": Subset, "integer": Integer, "real": Real,
     }  # fmt: skip
-    kind = kinds.get(data.get("type"))
+    kind = kinds.get(str(data.get("type")))
     if kind is None:
-        raise SpaceError(f"domain type {data.get('type')!r} is unknown; known are {', '.join(map(str, kinds))}")
+        raise SpaceError(f"domain type {data.get('type')!r} is unknown; known are {', '.join(kinds)}")
     try:
         return kind(**arguments)
     except TypeError as error:
@@ -463,32 +490,42 @@ def from_json(data: dict[str, Value]) -> Domain:
 def _position(options: tuple[Value, ...], index: dict[Key, int], value: object) -> int:
     """Index of the option that `value` means; raises ValueError where it means none."""
     entry = list(value) if isinstance(value, tuple) else value
-    if isinstance(entry, bool | int | float | str | list | dict | None):
+    try:
         position = index.get(key(entry))
-        # 1, 1.0 and True are equal for Python, but an answer of the other kind is a mistake.
-        if position is not None and isinstance(options[position], bool) == isinstance(entry, bool):
-            return position
-    if isinstance(entry, int) and not isinstance(entry, bool) and not any(map(is_number, options)):
+    except TypeError:  # unhashable, so not JSON
+        position = None
+    # 1, 1.0 and True are equal for Python, but an answer of the other kind is a mistake.
+    if position is not None and isinstance(options[position], bool) == isinstance(entry, bool):
+        return position
+    if is_integer(entry) and not any(isinstance(option, int | float) for option in options):
         if 0 <= entry < len(options):
             return entry
         raise ValueError(f"index {entry} is not in 0 to {len(options) - 1}")
     if isinstance(entry, list):
-        if len(entry) == len(options) and all(isinstance(flag, bool) for flag in entry) and sum(entry) == 1:
+        if _is_mask(entry, options) and sum(entry) == 1:
             return entry.index(True)
         if len(entry) == 1 and not isinstance(entry[0], list):
             return _position(options, index, entry[0])
     raise ValueError("it is not a candidate")
 
 
+def _is_mask(entries: list[Any], options: tuple[Value, ...]) -> bool:
+    """Whether `entries` says of each option if it is chosen; boolean options are named, not flagged."""
+    if len(entries) != len(options) or any(isinstance(option, bool) for option in options):
+        return False
+    return all(isinstance(entry, bool) for entry in entries)
+
+
 def _unit(value: float, low: float, high: float, log: bool) -> float:
     """Position of `value` between `low` (0) and `high` (1)."""
-    if high == low:
-        return 0.0
     if log:
         value, low, high = math.log(value), math.log(low), math.log(high)
+    if high == low:
+        return 0.0
     return min(max((value - low) / (high - low), 0.0), 1.0)
 
 
-def _listed(options: tuple[Value, ...], most: int = 12) -> str:
+def listed(options: Sequence[object], most: int = 12) -> str:
+    """The first options, and how many there are if these are not all, for messages."""
     shown = ", ".join(repr(option) for option in options[:most])
     return f"{shown}, ... ({len(options)} in all)" if len(options) > most else shown

@@ -5,18 +5,20 @@ Pure data and the standard library: strategies see only this, never torch.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from decimal import Decimal
+from functools import cache, cached_property
 from random import Random
 
 from lanista.errors import ArchitectureError, SpaceError
-from lanista.space.census import INACTIVE, Census, Literal
-from lanista.space.domain import Architecture, Domain, Key, Value, from_json, key, plain
+from lanista.space.census import INACTIVE, Census
+from lanista.space.domain import Architecture, Domain, Value, from_json, key, listed, plain
 
 FORMAT = 1
 """Version of the JSON form of a space."""
@@ -40,10 +42,14 @@ class Decision:
     when: tuple[Clause, ...] = ()
 
     def __init__(self, label: str, domain: Domain, when: Clause | Iterable[Clause] = ()) -> None:
-        clauses = (when,) if isinstance(when, Mapping) else tuple(when)
+        clauses = [
+            {parent: tuple(map(plain, values)) for parent, values in clause.items()}
+            for clause in ([when] if isinstance(when, Mapping) else when)
+        ]
         object.__setattr__(self, "label", label)
         object.__setattr__(self, "domain", domain)
-        object.__setattr__(self, "when", tuple({k: tuple(v) for k, v in clause.items()} for clause in clauses))
+        # A clause that asks for nothing is always true.
+        object.__setattr__(self, "when", tuple(clauses) if all(clauses) else ())
 
     def condition(self) -> str:
         """When the decision is active, in words; empty if always."""
@@ -56,15 +62,15 @@ class Decision:
 class SearchSpace:
     """A finite list of decisions; an architecture gives a value to each active one.
 
-    Decisions are kept so that each comes after those it depends on, and in the given order otherwise. Two spaces are
-    equal when their JSON is. Instances are immutable.
+    Decisions are kept so that each comes after those it depends on, and in the given order otherwise. Two
+    spaces are equal when their JSON text is. Instances are immutable.
 
     Args:
         decisions: `Decision`s, or a mapping of labels to domains.
 
     Raises:
-        SpaceError: a label is empty or there twice, a condition names an unknown label or a value outside of its
-            domain, or conditions depend on each other in a circle.
+        SpaceError: a label is empty or there twice, a domain is none, a condition names an unknown label or a
+            value outside of its domain, or conditions depend on each other in a circle.
     """
 
     def __init__(self, decisions: Iterable[Decision] | Mapping[str, Domain] = ()) -> None:
@@ -81,7 +87,8 @@ class SearchSpace:
 
     def _active(self, decision: Decision) -> Callable[[Architecture], bool]:
         clauses = [
-            [(parent, frozenset(map(key, values))) for parent, values in clause.items()] for clause in decision.when
+            [(parent, frozenset(map(key, values))) for parent, values in clause.items()]
+            for clause in decision.when
         ]
         if len(clauses) == 1 and len(clauses[0]) == 1:
             parent, allowed = clauses[0][0]
@@ -114,10 +121,13 @@ class SearchSpace:
             raise SpaceError(self._unknown(label)) from None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SearchSpace) and self.to_json() == other.to_json()
+        return isinstance(other, SearchSpace) and self._text == other._text
 
     def __hash__(self) -> int:
-        return hash(self.fingerprint)
+        return hash(self._text)
+
+    def __reduce__(self) -> tuple[type[SearchSpace], tuple[list[Decision]]]:
+        return SearchSpace, (list(self),)
 
     def __or__(self, other: SearchSpace) -> SearchSpace:
         """The decisions of both; one with a label of both exists where it does in either.
@@ -143,18 +153,30 @@ class SearchSpace:
         return f"SearchSpace({len(self)} decisions, {format_size(self.size)} architectures)"
 
     @cached_property
-    def _census(self) -> Census:
-        return Census([(d.domain, _literals(d, self._decisions)) for d in self])
+    def _text(self) -> str:
+        return json.dumps(self.to_json(), sort_keys=True)
+
+    @cached_property
+    def _census(self) -> tuple[list[str], Census]:
+        """The labels in the census's order, and the census."""
+        order = _close(list(self))
+        positions = {decision.label: position for position, decision in enumerate(order)}
+        clauses = [
+            [{positions[parent]: values for parent, values in clause.items()} for clause in decision.when]
+            for decision in order
+        ]
+        domains = [decision.domain for decision in order]
+        return list(positions), Census(list(zip(domains, clauses, strict=True)))
 
     @property
     def size(self) -> int | float:
         """Exact number of distinct architectures; `math.inf` if a continuous range can be active."""
-        return self._census.size
+        return self._census[1].size
 
     @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that differ for different spaces."""
-        return hashlib.sha256(json.dumps(self.to_json()).encode()).hexdigest()[:16]
+        return hashlib.sha256(self._text.encode()).hexdigest()[:16]
 
     # --- architectures ------------------------------------------------------------------------------------
 
@@ -163,10 +185,10 @@ class SearchSpace:
 
         Args:
             rng: a generator, or a seed for a new one.
-            uniform: over what the draw is uniform. `"decisions"` (default): each active decision is drawn by itself,
-                by its domain's measure. Under conditions this favours branches with few inner decisions: with
-                `body in {conv (kernel 3 or 5), pool}` it gives conv/3, conv/5, pool with 1/4, 1/4, 1/2.
-                `"architectures"`: each architecture of a finite space is equally likely (1/3 each).
+            uniform: over what the draw is uniform. `"decisions"` (default): each active decision is drawn by
+                itself, by its domain's measure. Under conditions this favours branches with few inner
+                decisions: with `body in {conv (kernel 3 or 5), pool}` it gives conv/3, conv/5, pool with 1/4,
+                1/4, 1/2. `"architectures"`: each architecture of a finite space is equally likely (1/3 each).
 
         Raises:
             SpaceError: `uniform` is unknown, or is "architectures" and the space is infinite.
@@ -180,31 +202,39 @@ class SearchSpace:
             return architecture
         if uniform != "architectures":
             raise SpaceError(f"uniform is {uniform!r}; it must be 'decisions' or 'architectures'")
-        if math.isinf(self.size):
-            raise SpaceError("the space is infinite, so no draw is uniform over its architectures; use 'decisions'")
-        values = self._census.sample(random)
-        return {label: v for label, v in zip(self._decisions, values, strict=True) if v is not INACTIVE}
+        if self.size == math.inf:
+            raise SpaceError(
+                "the space is infinite, so no draw is uniform over its architectures; use 'decisions'"
+            )
+        labels, census = self._census
+        drawn = dict(zip(labels, census.sample(random), strict=True))
+        return {
+            label: copy.deepcopy(drawn[label]) for label in self._decisions if drawn[label] is not INACTIVE
+        }
 
     def default(self) -> Architecture:
         """The architecture in which each active decision has its default."""
-        return self._complete(lambda decision, architecture: decision.domain.default())
+        return self._complete({}, _default)
 
     def grid(self, granularity: int | None = None) -> Iterator[Architecture]:
         """All architectures, each once, lazily, the last decision changing fastest.
 
         Args:
             granularity: number of values that stand for a continuous range; needed if there is one.
+
+        Raises:
+            SpaceError: the granularity is less than 1, or a continuous range needs one.
         """
         if granularity is not None and granularity < 1:
             raise SpaceError(f"granularity is {granularity}; it must be at least 1")
-        values = {d.label: d.domain.grid(granularity) for d in self}
+        values = cache(lambda label: self[label].grid(granularity))
         plan = [(label, active) for label, _, active in self._plan]
         architecture: Architecture = {}
         open_: list[Iterator[Value]] = []  # of the decisions decided so far
         while True:
             for label, active in plan[len(open_) :]:
                 exists = active is None or active(architecture)
-                open_.append(iter(values[label]) if exists else iter(()))
+                open_.append(iter(values(label)) if exists else iter(()))
                 if exists:
                     architecture[label] = next(open_[-1])
             yield {label: plain(value) for label, value in architecture.items()}
@@ -220,7 +250,7 @@ class SearchSpace:
                 return
 
     def validate(self, architecture: Mapping[str, object]) -> Architecture:
-        """Return the canonical form of `architecture`: every active label, in order, with its canonical value.
+        """Return the canonical form of `architecture`: every active label in order, with its canonical value.
 
         Raises:
             ArchitectureError: a label is unknown, missing or inactive, or a value is not in its domain.
@@ -228,7 +258,7 @@ class SearchSpace:
         for label in architecture:
             if label not in self._decisions:
                 raise ArchitectureError(self._unknown(label))
-        canonical = self._complete(lambda decision, _: _parsed(decision, architecture))
+        canonical = self._complete({}, lambda decision: _parsed(decision, architecture))
         for label in architecture:
             if label not in canonical:
                 raise ArchitectureError(
@@ -243,7 +273,9 @@ class SearchSpace:
 
     # --- moves --------------------------------------------------------------------------------------------
 
-    def mutate(self, architecture: Architecture, rng: Random, *, probability: float | None = None) -> Architecture:
+    def mutate(
+        self, architecture: Architecture, rng: Random, *, probability: float | None = None
+    ) -> Architecture:
         """A copy that differs from `architecture` in at least one decision that both have.
 
         Decisions that a change calls into being are drawn by their domain; those that it ends are dropped.
@@ -251,53 +283,44 @@ class SearchSpace:
         Args:
             architecture: canonical.
             rng: the generator.
-            probability: None (default): exactly one decision changes, each equally likely. A number in (0, 1]:
-                each decision changes with this probability, but at least one does.
+            probability: None (default): exactly one decision changes, each equally likely. A number from 0 to
+                1: each decision changes with this probability, but at least one does.
 
         Raises:
-            SpaceError: no active decision has a second value.
+            SpaceError: no active decision has a second value, or the probability is not from 0 to 1.
         """
-        movable = [label for label in architecture if self._decisions[label].domain.size > 1]
+        if probability is not None and not 0 <= probability <= 1:
+            raise SpaceError(f"probability is {probability}; it must be from 0 to 1, or None")
+        movable = [label for label in architecture if self[label].size > 1]
         if not movable:
             raise SpaceError("no decision of this architecture has a second value, so it cannot be mutated")
         first = rng.choice(movable)
-        moved = {first}
-        if probability is not None:
-            moved |= {label for label in movable if rng.random() < probability}
+        further = [label for label in movable if probability is not None and rng.random() < probability]
 
-        def value(decision: Decision, _: Architecture) -> Value:
-            if decision.label not in architecture:
-                return decision.domain.draw(rng)
-            old = architecture[decision.label]
-            return decision.domain.mutate(old, rng) if decision.label in moved else old
+        def moved(labels: Iterable[str]) -> Architecture:
+            values = {label: self[label].mutate(architecture[label], rng) for label in labels}
+            return self._complete({**architecture, **values}, lambda decision: decision.domain.draw(rng))
 
-        mutated = self._complete(value)
-        # A change of several decisions may end the existence of the first: then that one alone changes.
-        if all(label not in mutated or mutated[label] == architecture[label] for label in moved):
-            moved = {first}
-            mutated = self._complete(value)
+        mutated = moved([first, *further])
+        # A change of several decisions may end all that changed: then the first changes alone.
+        if all(mutated.get(label, value) == value for label, value in architecture.items()):
+            mutated = moved([first])
         return mutated
 
     def crossover(self, mother: Architecture, father: Architecture, rng: Random) -> Architecture:
-        """A child that has each decision from a random one of the parents that have it (drawn, if none has)."""
-
-        def value(decision: Decision, _: Architecture) -> Value:
-            carriers = [parent for parent in (mother, father) if decision.label in parent]
-            return rng.choice(carriers)[decision.label] if carriers else decision.domain.draw(rng)
-
-        return self._complete(value)
+        """A child with each decision from a random one of the parents that have it (drawn, if none has)."""
+        parents = (mother, father)
+        values = {
+            label: rng.choice([parent for parent in parents if label in parent])[label]
+            for label in {**mother, **father}
+        }
+        return self._complete(values, lambda decision: decision.domain.draw(rng))
 
     def neighbours(self, architecture: Architecture) -> Iterator[Architecture]:
-        """All architectures one step away: one decision moved to a neighbouring value, new ones at their default."""
-        for changed, old in architecture.items():
-            for near in self._decisions[changed].domain.neighbours(old):
-
-                def value(decision: Decision, _: Architecture, changed: str = changed, near: Value = near) -> Value:
-                    if decision.label == changed:
-                        return near
-                    return architecture.get(decision.label, decision.domain.default())
-
-                yield self._complete(value)
+        """All architectures one step away: one decision moved to a near value, new ones at their default."""
+        for label, value in architecture.items():
+            for near in self[label].neighbours(value):
+                yield self._complete({**architecture, label: near}, _default)
 
     # --- numbers and JSON ---------------------------------------------------------------------------------
 
@@ -317,7 +340,11 @@ class SearchSpace:
             active = decision.label in architecture
             if decision.when:
                 code.append(float(active))
-            code += decision.domain.encode(architecture[decision.label]) if active else [0.0] * decision.domain.width
+            code += (
+                decision.domain.encode(architecture[decision.label])
+                if active
+                else [0.0] * decision.domain.width
+            )
         return code
 
     def to_json(self) -> dict[str, Value]:
@@ -326,7 +353,9 @@ class SearchSpace:
         for decision in self:
             entry = {"label": decision.label, **decision.domain.to_json()}
             if decision.when:
-                entry["when"] = [{label: list(vs) for label, vs in clause.items()} for clause in decision.when]
+                entry["when"] = [
+                    {label: list(vs) for label, vs in clause.items()} for clause in decision.when
+                ]
             decisions.append(entry)
         return {"format": FORMAT, "decisions": decisions}
 
@@ -337,38 +366,43 @@ class SearchSpace:
         Raises:
             SpaceError: the data is of another format version, or is not a space.
         """
-        if data.get("format") != FORMAT:
-            raise SpaceError(f"format is {data.get('format')!r}; this version of lanista reads format {FORMAT}")
+        if not isinstance(data, Mapping) or data.get("format") != FORMAT:
+            found = repr(data.get("format")) if isinstance(data, Mapping) else "missing"
+            raise SpaceError(f"format is {found}; this version of lanista reads format {FORMAT}")
         decisions = []
-        for entry in data["decisions"]:
-            domain = from_json({name: value for name, value in entry.items() if name not in ("label", "when")})
-            decisions.append(Decision(entry["label"], domain, entry.get("when", ())))
+        try:
+            for entry in data["decisions"]:
+                domain = from_json({name: v for name, v in entry.items() if name not in ("label", "when")})
+                decisions.append(Decision(entry["label"], domain, entry.get("when", ())))
+        except (AttributeError, KeyError, TypeError) as error:
+            raise SpaceError(f"this is not a space: {type(error).__name__}: {error}") from error
         return cls(decisions)
 
     # --- inside -------------------------------------------------------------------------------------------
 
-    def _complete(self, value: Callable[[Decision, Architecture], Value]) -> Architecture:
-        """The architecture in which each active decision has what `value` says."""
+    def _complete(self, known: Architecture, missing: Callable[[Decision], Value]) -> Architecture:
+        """The architecture in which each active decision has its `known` value, or else the `missing` one."""
         architecture: Architecture = {}
         for (label, _, active), decision in zip(self._plan, self, strict=True):
             if active is None or active(architecture):
-                architecture[label] = value(decision, architecture)
+                architecture[label] = known[label] if label in known else missing(decision)
         return architecture
 
     def _unknown(self, label: object) -> str:
         close = difflib.get_close_matches(str(label), self._decisions, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        return f"there is no decision {label!r}; the labels are {', '.join(map(repr, self._decisions))}{hint}"
+        return f"there is no decision {label!r}; the labels are {listed(self.labels)}{hint}"
 
 
 def format_size(size: int | float) -> str:
     """A number of architectures for people: `15,625`, `3.2e+18`, `infinitely many`."""
-    if math.isinf(size):
+    if size == math.inf:
         return "infinitely many"
-    if size < 10**9:
-        return f"{size:,}"
-    exponent = len(str(size)) - 1
-    return f"{str(size)[0]}.{str(size)[1]}e+{exponent}"
+    return f"{size:,}" if size < 10**9 else f"{Decimal(size):.1e}"
+
+
+def _default(decision: Decision) -> Value:
+    return decision.domain.default()
 
 
 def _parsed(decision: Decision, architecture: Mapping[str, object]) -> Value:
@@ -382,34 +416,37 @@ def _parsed(decision: Decision, architecture: Mapping[str, object]) -> Value:
         return decision.domain.parse(value)
     except ValueError as error:
         raise ArchitectureError(
-            f"decision {decision.label!r} has the value {value!r}: {error}; allowed is {decision.domain.describe()}"
+            f"decision {decision.label!r} has the value {value!r}: {error}; "
+            f"allowed is {decision.domain.describe()}"
         ) from None
 
 
 def _ordered(decisions: Sequence[Decision]) -> list[Decision]:
-    """Parents before children, otherwise in the given order; checks labels and conditions."""
+    """Parents before children, otherwise in the given order; checks labels, domains and conditions."""
     known: dict[str, Decision] = {}
     for decision in decisions:
         if not isinstance(decision.label, str) or not decision.label:
             raise SpaceError(f"label {decision.label!r} is not a non-empty string")
         if decision.label in known:
             raise SpaceError(f"label {decision.label!r} is there twice; labels must differ")
+        if not isinstance(decision.domain, Domain):
+            raise SpaceError(
+                f"the domain of {decision.label!r} is {decision.domain!r}; "
+                "give a Domain, such as Categorical([16, 32])"
+            )
         known[decision.label] = decision
     for decision in decisions:
-        for clause in decision.when:
-            for parent, values in clause.items():
-                if parent not in known:
-                    raise SpaceError(f"the condition of {decision.label!r} names {parent!r}, which does not exist")
-                for value in values:
-                    try:
-                        canonical = known[parent].domain.parse(value)
-                    except ValueError:
-                        canonical = INACTIVE
-                    if canonical is INACTIVE or key(canonical) != key(value):
-                        raise SpaceError(
-                            f"the condition of {decision.label!r} says {parent!r} is {value!r}; allowed is "
-                            f"{known[parent].domain.describe()}"
-                        )
+        for parent, value in ((p, v) for clause in decision.when for p, vs in clause.items() for v in vs):
+            if parent in known and not _is_canonical(value, known[parent].domain):
+                raise SpaceError(
+                    f"the condition of {decision.label!r} says {parent!r} is {value!r}; allowed is "
+                    f"{known[parent].domain.describe()}"
+                )
+        unknown = [parent for clause in decision.when for parent in clause if parent not in known]
+        if unknown:
+            raise SpaceError(
+                f"the condition of {decision.label!r} names {unknown[0]!r}, which does not exist"
+            )
     ordered: list[Decision] = []
     placed: set[str] = set()
     waiting = list(decisions)
@@ -418,19 +455,35 @@ def _ordered(decisions: Sequence[Decision]) -> list[Decision]:
             (d for d in waiting if all(parent in placed for clause in d.when for parent in clause)), None
         )
         if ready is None:
-            raise SpaceError(
-                f"the conditions of {', '.join(repr(d.label) for d in waiting)} depend on each other in a circle"
-            )
+            circle = listed([decision.label for decision in waiting])
+            raise SpaceError(f"the conditions of {circle} depend on each other in a circle")
         waiting.remove(ready)
         placed.add(ready.label)
         ordered.append(ready)
     return ordered
 
 
-def _literals(decision: Decision, known: Mapping[str, Decision]) -> list[frozenset[Literal]]:
-    """The clauses of a decision in the census's terms: the parent's position, and the keys of its values."""
-    positions = {label: i for i, label in enumerate(known)}
-    return [
-        frozenset((positions[parent], frozenset[Key](map(key, values))) for parent, values in clause.items())
-        for clause in decision.when
-    ]
+def _is_canonical(value: Value, domain: Domain) -> bool:
+    try:
+        return key(domain.parse(value)) == key(value)
+    except ValueError:
+        return False
+
+
+def _close(decisions: Sequence[Decision]) -> list[Decision]:
+    """The decisions, each as soon after its parents as can be: that keeps the census's states few."""
+    waiting = {d.label: {parent for clause in d.when for parent in clause} for d in decisions}
+    children: dict[str, list[Decision]] = {decision.label: [] for decision in decisions}
+    for decision in decisions:
+        for parent in waiting[decision.label]:
+            children[parent].append(decision)
+    order: list[Decision] = []
+    ready = [decision for decision in reversed(decisions) if not decision.when]
+    while ready:
+        decision = ready.pop()
+        order.append(decision)
+        for child in reversed(children[decision.label]):
+            waiting[child.label].remove(decision.label)
+            if not waiting[child.label]:
+                ready.append(child)
+    return order
