@@ -21,9 +21,7 @@ if __name__ == "__main__":
     name = sys.argv[1]
     machine = sys.argv[2] if len(sys.argv) > 2 else f"{platform.machine()}, {os.cpu_count()} cores"
     command = f"python benchmarks/{name}.py"
-    run = subprocess.run(
-        [sys.executable, f"benchmarks/{name}.py"], stdout=subprocess.PIPE, text=True, check=True
-    )
+    run = subprocess.run([sys.executable, f"benchmarks/{name}.py"], stdout=subprocess.PIPE, text=True, check=True)
     head = {
         "command": command,
         "machine": machine,

@@ -8,7 +8,6 @@ Ratios are taken inside one run, alternating, because machines are noisy; rates 
 from __future__ import annotations
 
 import json
-import platform
 import resource
 import statistics
 import subprocess
@@ -99,9 +98,7 @@ class Network(nn.Module):
 
 def asked(index: int, width: int) -> nn.Module:
     """The operation on an edge, shared by all cells."""
-    return LayerChoice(
-        {name: lambda name=name: operation(name, width) for name in OPERATIONS}, label=f"edge {index}"
-    )  # type: ignore[misc]
+    return LayerChoice({name: lambda name=name: operation(name, width) for name in OPERATIONS}, label=f"edge {index}")  # type: ignore[misc]
 
 
 def build() -> None:
@@ -131,9 +128,7 @@ def sample() -> None:
 
     def nested() -> nn.Module:
         for i in range(10):
-            LayerChoice(
-                [nn.Identity, lambda i=i: nn.Identity(choice([1, 2, 3], label=f"inner {i}"))], label=f"a{i}"
-            )  # type: ignore[misc]
+            LayerChoice([nn.Identity, lambda i=i: nn.Identity(choice([1, 2, 3], label=f"inner {i}"))], label=f"a{i}")  # type: ignore[misc]
             choice([1, 2, 3], label=f"b{i}")
         return nn.Identity()
 
@@ -142,9 +137,7 @@ def sample() -> None:
         began = time.perf_counter()
         for _ in range(50_000):
             space.sample(random)
-        emit(
-            name, 50_000 / (time.perf_counter() - began), "architectures/s", ">= 20000", decisions=len(space)
-        )
+        emit(name, 50_000 / (time.perf_counter() - began), "architectures/s", ">= 20000", decisions=len(space))
 
 
 def small() -> nn.Module:
@@ -211,7 +204,9 @@ def trial_rate(executor: Executor, file: Path, count: int) -> tuple[float, float
 
 def imports() -> None:
     """Seconds that `import lanista` with all its public names takes beyond `import torch`."""
-    names = "import lanista; [getattr(lanista, name) for name in lanista.__all__ if name not in ('Experiment', 'testing')]"
+    names = (
+        "import lanista; [getattr(lanista, name) for name in lanista.__all__ if name not in ('Experiment', 'testing')]"
+    )
     for name, code in (("import", "import lanista"), ("import and use", names)):
         differences = []
         for _ in range(7):

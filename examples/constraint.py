@@ -52,6 +52,4 @@ experiment = Experiment(
 if __name__ == "__main__":
     experiment.run(max_trials=12)
     for trial in experiment.top(3):
-        print(
-            f"{trial.metrics['accuracy']:.3f} {trial.metrics['parameters']:.0f} parameters: {trial.architecture}"
-        )
+        print(f"{trial.metrics['accuracy']:.3f} {trial.metrics['parameters']:.0f} parameters: {trial.architecture}")

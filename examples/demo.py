@@ -47,9 +47,7 @@ class Stage(nn.Module):
 
     def __init__(self, name: str, inputs: int, width: int) -> None:
         super().__init__()
-        self.down = nn.Sequential(
-            nn.Conv2d(inputs, width, 3, stride=2, padding=1), nn.BatchNorm2d(width), nn.ReLU()
-        )
+        self.down = nn.Sequential(nn.Conv2d(inputs, width, 3, stride=2, padding=1), nn.BatchNorm2d(width), nn.ReLU())
         self.blocks = Repeat(
             lambda index: LayerChoice(
                 {
@@ -152,13 +150,9 @@ def main() -> None:
     folder = evolution.export(best, FOLDER / "best_model")
     command = f"{Path(sys.executable).parent}/lanista"
     console.print(f"\nPicture: {FOLDER / 'accuracy.png'}")
-    console.print(
-        f"The best model, as plain PyTorch code and weights: {folder} (start with {folder / 'model.py'})"
-    )
+    console.print(f"The best model, as plain PyTorch code and weights: {folder} (start with {folder / 'model.py'})")
     console.print("Extend the search, or look at it:")
-    console.print(
-        f"  {relative(command)} resume evolution --max-trials {2 * trials} -s {FOLDER / 'lanista.db'}"
-    )
+    console.print(f"  {relative(command)} resume evolution --max-trials {2 * trials} -s {FOLDER / 'lanista.db'}")
     console.print(f"  {relative(command)} show evolution -s {FOLDER / 'lanista.db'}")
 
 
@@ -181,10 +175,10 @@ def compare(console: Console) -> None:
 
 def picture(file: Path) -> None:
     """Accuracy against parameters of all trials, with the Pareto front of each search."""
-    import matplotlib as mpl  # noqa: PLC0415 (workers do not draw)
+    import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for search, color in ((random, "#999999"), (evolution, "#c0392b")):

@@ -29,9 +29,7 @@ def accuracy(model: nn.Module) -> float:
 
 space = ModelSpace(network, example_input=torch.zeros(1, 64))
 strategy = RegularizedEvolution(population_size=8, sample_size=3)
-experiment = Experiment(
-    space, FunctionalEvaluator(accuracy), strategy, objectives="maximize", name="quickstart"
-)
+experiment = Experiment(space, FunctionalEvaluator(accuracy), strategy, objectives="maximize", name="quickstart")
 
 if __name__ == "__main__":
     experiment.run(max_trials=20)

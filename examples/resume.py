@@ -34,11 +34,7 @@ if __name__ == "__main__":
     if "--die-at" not in sys.argv:
         for number in ("5", "13"):
             subprocess.run([sys.executable, __file__, "--die-at", number], check=False)
-            print(
-                f"killed in trial {number}; stored so far: {len(experiment.trials)} trials, the last one unfinished"
-            )
+            print(f"killed in trial {number}; stored so far: {len(experiment.trials)} trials, the last one unfinished")
     experiment.run(max_trials=30)
     states = {trial.state.value for trial in experiment.trials}
-    print(
-        f"{len(experiment.trials)} trials, all {', '.join(states)}; best: {experiment.top(1)[0].architecture}"
-    )
+    print(f"{len(experiment.trials)} trials, all {', '.join(states)}; best: {experiment.top(1)[0].architecture}")

@@ -71,9 +71,7 @@ DEFAULT_STORAGE = os.environ.get("LANISTA_STORAGE", "lanista.db")
 
 StorageOption = Annotated[
     str,
-    typer.Option(
-        "--storage", "-s", envvar="LANISTA_STORAGE", help="SQLite file or SQLAlchemy URL.", show_default=True
-    ),
+    typer.Option("--storage", "-s", envvar="LANISTA_STORAGE", help="SQLite file or SQLAlchemy URL.", show_default=True),
 ]
 Name = Annotated[str, typer.Argument(help="Name of the experiment.", autocompletion=_names)]
 MaxTrials = Annotated[
@@ -208,9 +206,7 @@ def show(
 def top(
     name: Name,
     k: Annotated[int, typer.Option("-k", help="How many.", min=1)] = 10,
-    metric: Annotated[
-        str | None, typer.Option(help="Rank by this metric. Default: the first objective.")
-    ] = None,
+    metric: Annotated[str | None, typer.Option(help="Rank by this metric. Default: the first objective.")] = None,
     storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
     """Show the best trials and what their architectures have in common."""
@@ -394,9 +390,7 @@ def _trial(storage: Storage, record: Record, number: int) -> Trial:
     trial = storage.trial(record, number)
     if trial is None:
         count = sum(storage.counts(record).values())
-        raise ExperimentError(
-            f"there is no trial {number} in {record.name!r}; it has {count}, counted from 0"
-        )
+        raise ExperimentError(f"there is no trial {number} in {record.name!r}; it has {count}, counted from 0")
     return trial
 
 
@@ -405,9 +399,7 @@ def _top(storage: Storage, record: Record, k: int, metric: str | None = None) ->
     if not names:
         return []
     objectives = Objectives(record.objectives)
-    directions: dict[str, Direction] = dict(
-        zip(objectives.names(names), record.objectives.values(), strict=True)
-    )
+    directions: dict[str, Direction] = dict(zip(objectives.names(names), record.objectives.values(), strict=True))
     if metric is not None and metric not in names:
         raise MetricError(f"there is no metric {metric!r} in {record.name!r}; there is {', '.join(names)}")
     first = metric or next(iter(directions))
@@ -434,9 +426,7 @@ def _table(*columns: str) -> Table:
     """A plain table; a column whose name ends in `>` is aligned to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(
-            column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold"
-        )
+        table.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
     return table
 
 
@@ -544,9 +534,7 @@ def _metrics(record: Record, trial: Trial) -> str:
 
 
 def _architecture(architecture: dict[str, Any]) -> str:
-    return escape("  ".join(f"{label}={json.dumps(value)}" for label, value in architecture.items())).replace(
-        '"', ""
-    )
+    return escape("  ".join(f"{label}={json.dumps(value)}" for label, value in architecture.items())).replace('"', "")
 
 
 def _brief(strategy: str) -> str:
@@ -591,9 +579,7 @@ def _write_csv(trials: Sequence[Trial]) -> None:
     labels = list(dict.fromkeys(label for trial in trials for label in trial.architecture))
     fixed = ("number", "state", "started", "finished", "error")
     writer = csv.writer(sys.stdout)
-    writer.writerow(
-        [*fixed, *(f"metric:{name}" for name in metrics), *(f"decision:{label}" for label in labels)]
-    )
+    writer.writerow([*fixed, *(f"metric:{name}" for name in metrics), *(f"decision:{label}" for label in labels)])
     for trial in trials:
         plain = _plain(trial)
         values = (trial.architecture.get(label, "") for label in labels)

@@ -80,9 +80,7 @@ class Experiment:
     ) -> None:
         for given, kind, what in ((space, ModelSpace, "space"), (strategy, Strategy, "strategy")):
             if not isinstance(given, kind):
-                raise ExperimentError(
-                    f"{what} is {given!r} ({type(given).__name__}); give a {kind.__name__} instance"
-                )
+                raise ExperimentError(f"{what} is {given!r} ({type(given).__name__}); give a {kind.__name__} instance")
         self.space, self.evaluator, self.strategy = space, evaluator, strategy
         self.decisions = space.decisions | questions(evaluator)
         self.objectives = Objectives.read(objectives)
@@ -242,9 +240,7 @@ class Experiment:
         found = None if record is None else self.storage.trial(record, number)
         if found is None:
             count = 0 if record is None else sum(self.storage.counts(record).values())
-            raise ExperimentError(
-                f"there is no trial {number}; experiment {self.name!r} has {count}, counted from 0"
-            )
+            raise ExperimentError(f"there is no trial {number}; experiment {self.name!r} has {count}, counted from 0")
         return self._scored(found)
 
     def _scored(self, trial: Trial) -> Trial:
@@ -376,9 +372,7 @@ class _Run:
         if isinstance(event, Started):
             if event.attempt > 1:
                 self._storage.start(self._record, event.number, attempt=event.attempt, log=event.log)
-            self._live[event.number] = replace(
-                trial, started=time.time(), log=event.log, attempts=event.attempt
-            )
+            self._live[event.number] = replace(trial, started=time.time(), log=event.log, attempts=event.attempt)
         else:
             del self._live[event.number]
             self._finish(trial, event)
@@ -401,9 +395,7 @@ class _Run:
         self._storage.finish(self._record, ended)
         self._strategy.observe(ended)
         if ended.state is State.FAILED:
-            logger.warning(
-                "trial %d failed: %s", ended.number, (ended.error or "").strip().rpartition("\n")[2]
-            )
+            logger.warning("trial %d failed: %s", ended.number, (ended.error or "").strip().rpartition("\n")[2])
         self._keep(ended)
         self._progress.ended(ended)
 
@@ -433,12 +425,8 @@ class _Run:
 
     def _report(self, counts: Mapping[State, int]) -> None:
         if counts[State.FAILED] and not counts[State.COMPLETED]:
-            logger.error(
-                "all %d trials failed; the last error: %s", counts[State.FAILED], self._progress.last_error
-            )
-        logger.info(
-            "experiment %r: %s", self._record.name, ", ".join(f"{n} {s}" for s, n in counts.items() if n)
-        )
+            logger.error("all %d trials failed; the last error: %s", counts[State.FAILED], self._progress.last_error)
+        logger.info("experiment %r: %s", self._record.name, ", ".join(f"{n} {s}" for s, n in counts.items() if n))
 
 
 def trial_seed(seed: int, number: int) -> int:

@@ -121,8 +121,7 @@ class ModelSpace:
         model = self._callable(*self._args, **self._kwargs)
         if not isinstance(model, nn.Module):
             raise SpaceError(
-                f"{self.name} returned {model!r} "
-                f"({type(model).__name__}); a model space must build a torch.nn.Module"
+                f"{self.name} returned {model!r} ({type(model).__name__}); a model space must build a torch.nn.Module"
             )
         return model
 
@@ -184,9 +183,7 @@ class ModelSpace:
                     if self.example_input is None
                     else "the forward pass never reaches it with the example input; give n_candidates"
                 )
-                raise SpaceError(
-                    f"InputChoice {unknown[0]!r} does not know how many candidates it has: {remedy}"
-                )
+                raise SpaceError(f"InputChoice {unknown[0]!r} does not know how many candidates it has: {remedy}")
             # The answers under which the forward pass reaches it; none if the next trace counts all.
             condition = traced.uncounted[untried[0]] if untried else {}
             answers = {label: values[0] for label, values in condition.items()}
@@ -221,9 +218,7 @@ def _others(domain: Domain) -> list[Value]:
         return []
     values = domain.grid()
     # The default is the first.
-    return [
-        values[i] for i in dict.fromkeys((len(values) - 1, *range(1, min(len(values), PROBED_VALUES)))) if i
-    ]
+    return [values[i] for i in dict.fromkeys((len(values) - 1, *range(1, min(len(values), PROBED_VALUES)))) if i]
 
 
 def _compare(before: Trace, after: Trace, label: str, value: Value) -> None:

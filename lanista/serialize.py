@@ -81,7 +81,11 @@ def _memoised(function: Callable[..., Any], parameters: dict[str, Any]) -> Calla
 def _has_home(function: Any) -> bool:
     """Whether another process can import the module of `function`, and finds it there."""
     module = sys.modules.get(function.__module__)
-    if module is None or module.__name__ == "__main__" or module.__name__ in cloudpickle.list_registry_pickle_by_value():
+    if (
+        module is None
+        or module.__name__ == "__main__"
+        or module.__name__ in cloudpickle.list_registry_pickle_by_value()
+    ):
         return False
     return getattr(module, function.__qualname__, None) is function
 

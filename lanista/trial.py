@@ -41,9 +41,7 @@ def checked_metrics(value: object, source: str) -> dict[str, float]:
             raise MetricError(f"{source} gave a metric named {name!r}; names are non-empty strings")
         number = _unwrapped(raw)
         if isinstance(number, bool) or not isinstance(number, Real):
-            raise MetricError(
-                f"{source} gave {raw!r} ({type(raw).__name__}) for metric {name!r}; give a finite number"
-            )
+            raise MetricError(f"{source} gave {raw!r} ({type(raw).__name__}) for metric {name!r}; give a finite number")
         metrics[name] = float(number)
         if not math.isfinite(metrics[name]):
             raise MetricError(
@@ -94,9 +92,7 @@ class Trial:
     finished: float | None = None
     log: str | None = None
     weights: str | None = None
-    reporter: Callable[[dict[str, float], int | None], None] | None = field(
-        default=None, compare=False, repr=False
-    )
+    reporter: Callable[[dict[str, float], int | None], None] | None = field(default=None, compare=False, repr=False)
 
     @property
     def duration(self) -> float | None:
@@ -119,9 +115,7 @@ class Trial:
             LanistaError: the trial is not being evaluated.
         """
         if self.reporter is None:
-            raise LanistaError(
-                f"trial {self.number} is {self.state}; only an evaluation in progress can report"
-            )
+            raise LanistaError(f"trial {self.number} is {self.state}; only an evaluation in progress can report")
         if step is not None and (isinstance(step, bool) or not isinstance(step, int) or step < 0):
             raise MetricError(f"trial.report got step {step!r}; a step is an integer of at least 0")
         self.reporter(checked_metrics(value, "trial.report"), step)

@@ -232,9 +232,7 @@ def test_doctor_says_what_is_there(lanista):
 
 
 def test_help_teaches():
-    run = subprocess.run(
-        [sys.executable, "-m", "lanista.cli", "--help"], capture_output=True, text=True, check=True
-    )
+    run = subprocess.run([sys.executable, "-m", "lanista.cli", "--help"], capture_output=True, text=True, check=True)
     for part in ("lanista run", "Exit codes", "--install-completion", "resume", "doctor"):
         assert part in run.stdout
 
@@ -250,9 +248,7 @@ def test_names_complete(lanista):
         "_LANISTA_COMPLETE": "complete_bash", "COMP_WORDS": "lanista show si", "COMP_CWORD": "2",
     }  # fmt: skip
     code = "import sys; sys.argv = ['lanista']; from lanista.cli import main; main()"
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
-    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert "sizes" in run.stdout.split()
 
 
@@ -265,9 +261,7 @@ def test_ctrl_c_ends_with_130_and_can_be_resumed(lanista, folder):
         text=True,
     )
     try:
-        wait_for(
-            lambda: os.path.exists("lanista.db") and "completed" in lanista("trials", "sizes", "--json")[1]
-        )
+        wait_for(lambda: os.path.exists("lanista.db") and "completed" in lanista("trials", "sizes", "--json")[1])
         assert "running" in lanista("list")[1]
         run.send_signal(signal.SIGINT)
         _, err = run.communicate(timeout=60)

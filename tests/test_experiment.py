@@ -201,9 +201,7 @@ def test_several_objectives_have_a_front():
     )
     experiment.run()
     front = experiment.pareto()
-    assert [trial.metrics["width"] for trial in front] == sorted(
-        {t.metrics["width"] for t in front}, reverse=True
-    )
+    assert [trial.metrics["width"] for trial in front] == sorted({t.metrics["width"] for t in front}, reverse=True)
     assert {trial.architecture["kind"] for trial in front} == {"relu"}
     assert len(front) == 16
 
@@ -333,9 +331,7 @@ def test_other_objectives_or_seeds_need_another_name(file, options, words):
 
 def test_another_strategy_is_found_out_by_replay(file):
     make(file).run(max_trials=8)
-    with pytest.raises(
-        ExperimentError, match=r"does not replay: for trial 0.*RegularizedEvolution.*GridSearch"
-    ):
+    with pytest.raises(ExperimentError, match=r"does not replay: for trial 0.*RegularizedEvolution.*GridSearch"):
         make(file, strategy=GridSearch()).run(max_trials=12)
     assert len(make(file).trials) == 8
 

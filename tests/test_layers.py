@@ -140,9 +140,7 @@ def test_no_import_hides(name, tree):
     for node in ast.walk(tree):
         hidden = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
         assert not hidden, f"{name}, line {node.lineno}: imports under TYPE_CHECKING"
-    assert not [line for _, names, node in imports(tree) if "*" in names for line in [node.lineno]], (
-        "a star import"
-    )
+    assert not [line for _, names, node in imports(tree) if "*" in names for line in [node.lineno]], "a star import"
 
 
 @each_module
@@ -163,9 +161,7 @@ def closure(start):
             continue
         reached.add(name)
         reached |= {module.partition(".")[0] for module, _, _ in imports(MODULES[name])}
-        waiting += [
-            m for inner, _ in own_imports(MODULES[name]) for m in (inner, f"{inner}.__init__") if m in MODULES
-        ]
+        waiting += [m for inner, _ in own_imports(MODULES[name]) for m in (inner, f"{inner}.__init__") if m in MODULES]
     return reached
 
 
@@ -186,9 +182,7 @@ def test_importing_lanista_imports_no_optional_or_slow_library():
     slow = ["sqlalchemy", "alembic", "rich", "typer", "matplotlib", "hypothesis", "lightning", "ray"]
     code = f"import sys, lanista; lanista.ModelSpace; print([n for n in {slow} if n in sys.modules])"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
@@ -201,27 +195,17 @@ def undocumented(tree):
     if ast.get_docstring(tree) is None:
         yield "the module"
     for node in tree.body:
-        if (
-            isinstance(node, ast.ClassDef | ast.FunctionDef)
-            and is_public(node.name)
-            and not ast.get_docstring(node)
-        ):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and is_public(node.name) and not ast.get_docstring(node):
             yield node.name
         if isinstance(node, ast.ClassDef) and is_public(node.name) and not any(map(is_foreign, node.bases)):
             yield from (f"{node.name}.{m.name}" for m in methods(node) if is_new(m.name, node))
 
 
 def methods(node):
-    return [
-        m
-        for m in node.body
-        if isinstance(m, ast.FunctionDef) and is_public(m.name) and not ast.get_docstring(m)
-    ]
+    return [m for m in node.body if isinstance(m, ast.FunctionDef) and is_public(m.name) and not ast.get_docstring(m)]
 
 
-CLASSES = {
-    node.name: node for tree in MODULES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
-}
+CLASSES = {node.name: node for tree in MODULES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
 
 
 def base_name(base):
@@ -236,9 +220,9 @@ def is_foreign(base):
 
 def is_new(method, node):
     bases = [CLASSES[base_name(base)] for base in node.bases if base_name(base) in CLASSES]
-    return all(
-        method not in {m.name for m in base.body if isinstance(m, ast.FunctionDef)} for base in bases
-    ) and all(is_new(method, base) for base in bases)
+    return all(method not in {m.name for m in base.body if isinstance(m, ast.FunctionDef)} for base in bases) and all(
+        is_new(method, base) for base in bases
+    )
 
 
 @each_module

@@ -45,9 +45,7 @@ class Sum(nn.Module):
 
 
 def narrow(width):
-    return (
-        nn.Sequential(nn.Linear(WIDTH, width), nn.Linear(width, WIDTH)) if width else nn.Linear(WIDTH, WIDTH)
-    )
+    return nn.Sequential(nn.Linear(WIDTH, width), nn.Linear(width, WIDTH)) if width else nn.Linear(WIDTH, WIDTH)
 
 
 def build(program):
@@ -240,9 +238,7 @@ def test_a_built_model_is_the_one_written_by_hand(program, seed):
 @given(programs(counted=True))
 def test_without_a_space_the_default_is_built(program):
     space = ModelSpace(build, program)
-    assert_equal_models(
-        seeded(lambda: build(program)), seeded(lambda: space.build(space.decisions.default()))
-    )
+    assert_equal_models(seeded(lambda: build(program)), seeded(lambda: space.build(space.decisions.default())))
 
 
 @laws
@@ -294,9 +290,7 @@ def test_the_search_for_traces_finds_them():
 
 def test_the_documented_forms_of_an_architecture_build_one_model():
     def net():
-        layers = {
-            name: partial(nn.Linear, WIDTH, n) for n, name in enumerate(["conv3x3", "conv5x5", "pool"], 4)
-        }
+        layers = {name: partial(nn.Linear, WIDTH, n) for n, name in enumerate(["conv3x3", "conv5x5", "pool"], 4)}
         model = nn.Module()
         model.first = LayerChoice(layers)
         model.second = LayerChoice([partial(nn.Linear, n, WIDTH) for n in range(1, 9)])
@@ -371,9 +365,7 @@ def test_a_question_that_is_not_asked_under_other_answers_is_found_by_building()
 
     space = ModelSpace(net)
     assert space.build({"a": "y", "b": "x", "width": 2}).out_features == 2
-    with pytest.raises(
-        ArchitectureError, match=r"'width' was not asked for.*a='y', b='y', width=1.*callable"
-    ):
+    with pytest.raises(ArchitectureError, match=r"'width' was not asked for.*a='y', b='y', width=1.*callable"):
         space.build({"a": "y", "b": "y", "width": 1})
 
 
@@ -420,9 +412,7 @@ class Drops(nn.Sequential):
 
 def test_constructors_that_need_real_numbers_are_traced_for_real():
     space = ModelSpace(Drops)
-    assert space.decisions == SearchSpace(
-        {"op": Categorical(["drop", "linear"]), "width": Categorical([2, 3])}
-    )
+    assert space.decisions == SearchSpace({"op": Categorical(["drop", "linear"]), "width": Categorical([2, 3])})
     model = space.build({"op": "linear", "width": 3})
     assert model(torch.ones(2, 2)).shape == (2, 3)
     assert space.build({"op": "drop", "width": 2})[0].p == 0.5

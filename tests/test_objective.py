@@ -66,7 +66,5 @@ def test_a_missing_metric_is_named_with_those_that_are_there():
 
 
 def test_one_of_several_metrics_must_be_named():
-    with pytest.raises(
-        MetricError, match=r"2 metrics \(accuracy, loss\).*objectives=\{'accuracy': 'maximize'\}"
-    ):
+    with pytest.raises(MetricError, match=r"2 metrics \(accuracy, loss\).*objectives=\{'accuracy': 'maximize'\}"):
         Objectives.read("maximize").scores({"accuracy": 1.0, "loss": 1.0})

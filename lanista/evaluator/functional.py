@@ -26,9 +26,7 @@ class FunctionalEvaluator(Evaluator):
         MetricError: `function` cannot be called so.
     """
 
-    def __init__(
-        self, function: Callable[..., float | Mapping[str, float]], *, keep_weights: bool = False
-    ) -> None:
+    def __init__(self, function: Callable[..., float | Mapping[str, float]], *, keep_weights: bool = False) -> None:
         if not callable(function):
             raise MetricError(f"function is {function!r}; give a function(model) or function(model, trial)")
         self._function = function

@@ -84,9 +84,7 @@ def questions(source: EvaluatorSource) -> SearchSpace:
         if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD
     ]
     if needed:
-        raise ExperimentError(
-            f"the evaluator callable {source!r} needs the arguments {', '.join(needed)}; {advice}"
-        )
+        raise ExperimentError(f"the evaluator callable {source!r} needs the arguments {', '.join(needed)}; {advice}")
     context = Trace({}, {}, PREFIX)
     with answering(context):
         evaluator = source()

@@ -401,9 +401,7 @@ def _check_integer(name: str, value: object, least: int) -> None:
         raise ExecutorError(f"{name}={value!r}; give an integer of at least {least}")
 
 
-def _environments(
-    workers: int | None, devices: Sequence[object] | None, threads: int | None
-) -> list[dict[str, str]]:
+def _environments(workers: int | None, devices: Sequence[object] | None, threads: int | None) -> list[dict[str, str]]:
     """Environment variables of each slot."""
     listed = isinstance(devices, Sequence) and not isinstance(devices, str)
     if devices is not None and not (listed and devices):

@@ -25,9 +25,7 @@ _COSMETIC = {
     "reset_parameters",
 }
 _BOOKKEEPING = {"training", "_parameters", "_buffers", "_modules", "_flat_weights", "_flat_weight_refs"}
-_WAY_OUT = (
-    "write it as a module of your own with a traceable forward, or undo what was changed after construction"
-)
+_WAY_OUT = "write it as a module of your own with a traceable forward, or undo what was changed after construction"
 _SCOPE = {"nn": nn, "torch": torch, "F": functional}
 
 
@@ -87,9 +85,7 @@ def constructor(module: nn.Module, path: str) -> str:
         if difference is None:
             return exact
     except ExportError as error:
-        raise ExportError(
-            f"{_who(module, path)} cannot be written as a constructor: {error}; {_WAY_OUT}"
-        ) from error
+        raise ExportError(f"{_who(module, path)} cannot be written as a constructor: {error}; {_WAY_OUT}") from error
     raise ExportError(f"{_who(module, path)} is not what {exact} builds: {difference}; {_WAY_OUT}")
 
 

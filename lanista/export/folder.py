@@ -100,9 +100,7 @@ def write_folder(
         for name, text in records.items():
             (partial / name).write_text(text, encoding="utf-8")
         for file in partial.iterdir():
-            file.chmod(
-                (partial / "model.py").stat().st_mode
-            )  # safetensors makes files that others cannot read
+            file.chmod((partial / "model.py").stat().st_mode)  # safetensors makes files that others cannot read
         _put(partial, target)
     except (OSError, SafetensorError) as error:
         raise ExportError(f"{target} cannot be written: {error}") from error
@@ -147,9 +145,7 @@ def _json(value: dict[str, object], what: str) -> str:
     try:
         return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
-        raise ExportError(
-            f"{what} is not JSON: {error}; use strings, finite numbers, lists and mappings"
-        ) from error
+        raise ExportError(f"{what} is not JSON: {error}; use strings, finite numbers, lists and mappings") from error
 
 
 def _state(model: nn.Module, code: Source, weights: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
@@ -174,13 +170,9 @@ def _state(model: nn.Module, code: Source, weights: Mapping[str, Tensor] | None)
             shapes = f"of shape {tuple(value.shape)}; the model has {tuple(own.shape)}"
             raise ExportError(f"weights have {path!r} {shapes}; give the state dict of this very model")
         if value.is_meta:
-            raise ExportError(
-                f"{path!r} is on the meta device and has no values; give weights, or a real model"
-            )
+            raise ExportError(f"{path!r} is on the meta device and has no values; give weights, or a real model")
         if not _agree(value, given[names[0]]):
-            raise ExportError(
-                f"weights differ for {path!r} and {names[0]!r}, which are one tensor in the model"
-            )
+            raise ExportError(f"weights differ for {path!r} and {names[0]!r}, which are one tensor in the model")
         state[path] = value.detach().to(own.dtype)
     return state
 
@@ -221,9 +213,7 @@ def _compare_state(rebuilt: nn.Module, code: Source, state: dict[str, Tensor]) -
     for path in ours.keys() & state.keys():
         one, other, own = ours[path], state[path], code.weights[path]
         same = one.dtype == other.dtype and _agree(one, other)
-        tied = all(
-            (code.weights[name] is own) == (value is one) for name, value in ours.items() if name in state
-        )
+        tied = all((code.weights[name] is own) == (value is one) for name, value in ours.items() if name in state)
         if not (same and tied and one.requires_grad == own.requires_grad):
             wrong.append(path)
     buffers = dict(rebuilt.named_buffers(remove_duplicate=False))
@@ -251,9 +241,7 @@ def _compare_outputs(
     own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     devices = {value.device for value in own.values()}
     rebuilt = rebuilt.to(devices.pop()) if len(devices) == 1 else rebuilt
-    values = {
-        name: state.get(name, value).detach().to(value.device, copy=True) for name, value in own.items()
-    }
+    values = {name: state.get(name, value).detach().to(value.device, copy=True) for name, value in own.items()}
     with torch.random.fork_rng(), untouched(model), torch.no_grad():
         try:
             torch.manual_seed(0)

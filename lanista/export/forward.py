@@ -99,9 +99,7 @@ def signature(inputs: tuple[inspect.Parameter, ...]) -> str:
     parts, open_keywords = ["self"], False
     for parameter in inputs:
         if parameter.name in _RESERVED:
-            raise ExportError(
-                f"an input of forward is named {parameter.name!r}; rename it, model.py needs that name"
-            )
+            raise ExportError(f"an input of forward is named {parameter.name!r}; rename it, model.py needs that name")
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and not open_keywords:
             open_keywords = True
             parts.append("*")
@@ -191,9 +189,7 @@ class _Writer:
                     self.inlined[node] = node
         for node in reversed(listed):
             while node not in self.inlined and len(self._text(node)) > _LONGEST_STATEMENT:
-                inside = [
-                    n for n in nodes_in(node.meta["call"]) if n in self.inlined and n not in self.scalars
-                ]
+                inside = [n for n in nodes_in(node.meta["call"]) if n in self.inlined and n not in self.scalars]
                 if not inside:
                     break
                 del self.inlined[inside[0]]

@@ -84,9 +84,7 @@ def source(model: nn.Module, example: tuple[object, ...] | None = None, *, origi
                 *statements(traced.evaluation, structure.access),
             ]
         else:
-            passed = ", ".join(
-                f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in traced.inputs
-            )
+            passed = ", ".join(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in traced.inputs)
             methods += [*_gap(methods), f"    def forward{head}"]
             methods += ["        run = self._train_forward if self.training else self._eval_forward"]
             methods += [f"        return run({passed})", "", f"    def _train_forward{head}"]
@@ -112,9 +110,7 @@ def _gap(lines: list[str]) -> list[str]:
 
 def _assemble(model: nn.Module, code: str, origin: str, fixed: dict[str, object], constants: bool) -> str:
     title = type(model).__name__.removesuffix("Impl")
-    head = (
-        f'"""{title}, written by {origin} as plain PyTorch (torch>=2.5 and safetensors are all it needs).\n\n'
-    )
+    head = f'"""{title}, written by {origin} as plain PyTorch (torch>=2.5 and safetensors are all it needs).\n\n'
     head += "    from model import load\n    model = load()\n"
     if fixed:
         head += f"\nforward has {', '.join(f'{name}={value!r}' for name, value in fixed.items())} built in.\n"
@@ -135,9 +131,7 @@ def _assemble(model: nn.Module, code: str, origin: str, fixed: dict[str, object]
 def _check(model: nn.Module) -> None:
     """Refuse what changes a module from outside, which no constructor and no graph would show."""
     if isinstance(model, _WRAPPERS):
-        raise ExportError(
-            f"the model is wrapped in {type(model).__name__}; give the model inside, `model.module`"
-        )
+        raise ExportError(f"the model is wrapped in {type(model).__name__}; give the model inside, `model.module`")
     if isinstance(model, torch._dynamo.OptimizedModule):
         raise ExportError("the model is compiled; give the original, `model._orig_mod`")
     if isinstance(model, torch.jit.ScriptModule):

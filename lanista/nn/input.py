@@ -48,9 +48,7 @@ def InputChoice(
     if reduction not in REDUCTIONS:
         raise SpaceError(f"reduction is {reduction!r}; it must be one of {', '.join(map(repr, REDUCTIONS))}")
     if names is not None and n_candidates not in (None, len(names)):
-        raise SpaceError(
-            f"n_candidates is {n_candidates}, but there are {len(names)} names; give one of both"
-        )
+        raise SpaceError(f"n_candidates is {n_candidates}, but there are {len(names)} names; give one of both")
     given = len(names) if names is not None else n_candidates
     if given is not None and not (is_integer(given) and given > 0):
         raise SpaceError(f"n_candidates is {given!r}; it must be an integer of at least 1, or None")
@@ -99,9 +97,7 @@ def selection(chosen: Sequence[int], reduction: Reduction) -> GraphModule:
 def _observed(module: nn.Module, observe: Callable[[int], None], label: str, least: int) -> nn.Module:
     """Tell `observe` the length of the list that `module` is called with, which must be at least `least`."""
 
-    def hook(
-        _: nn.Module, positional: tuple[Sequence[Tensor], ...], named: dict[str, Sequence[Tensor]]
-    ) -> None:
+    def hook(_: nn.Module, positional: tuple[Sequence[Tensor], ...], named: dict[str, Sequence[Tensor]]) -> None:
         count = len([*positional, *named.values()][0])
         if count < least:
             raise SpaceError(f"n_chosen of {label!r} is {least}, but it is called with {count} inputs")

@@ -17,9 +17,7 @@ Candidate: TypeAlias = nn.Module | Callable[[], nn.Module]
 """A built module, or a callable without arguments that builds one (a class, a `partial`, a lambda)."""
 
 
-def LayerChoice(
-    candidates: Sequence[Candidate] | Mapping[str, Candidate], *, label: str | None = None
-) -> nn.Module:
+def LayerChoice(candidates: Sequence[Candidate] | Mapping[str, Candidate], *, label: str | None = None) -> nn.Module:
     """Ask for one of several layers; the chosen candidate itself comes back, nothing wrapped around it.
 
     A callable candidate is called only if chosen, and questions that it asks exist only then. Prefer
@@ -34,9 +32,7 @@ def LayerChoice(
             string, or the label is taken by another domain.
     """
     if not isinstance(candidates, Sequence | Mapping):
-        raise SpaceError(
-            f"candidates is {candidates!r}; give a list of layers, or a mapping of names to layers"
-        )
+        raise SpaceError(f"candidates is {candidates!r}; give a list of layers, or a mapping of names to layers")
     named = candidates.items() if isinstance(candidates, Mapping) else enumerate(candidates)
     parts: dict[str | int, Candidate] = dict(named)
     for name, part in parts.items():

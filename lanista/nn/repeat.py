@@ -61,8 +61,7 @@ def _depths(depth: Depth) -> tuple[Domain | None, list[int]]:
     depths: list[Any] = [depth] if domain is None else list(domain.grid(1))
     if not all(is_integer(d) and d >= 0 for d in depths):
         raise SpaceError(
-            f"depth is {depth!r}; give an integer of at least 0, a pair (least, greatest), "
-            "or a list of integers"
+            f"depth is {depth!r}; give an integer of at least 0, a pair (least, greatest), or a list of integers"
         )
     return domain, depths
 
@@ -71,9 +70,7 @@ def _blocks(blocks: Block | Sequence[Block], most: int) -> list[Candidate]:
     """One candidate for each repetition."""
     if isinstance(blocks, Sequence | nn.ModuleList):
         if len(blocks) < most:
-            raise SpaceError(
-                f"depth can be {most}, but there are only {len(blocks)} blocks; give more blocks"
-            )
+            raise SpaceError(f"depth can be {most}, but there are only {len(blocks)} blocks; give more blocks")
         return [_indexed(block, index) for index, block in enumerate(blocks)]
     if isinstance(blocks, nn.Module):
         # The first repetition is the module itself, so that nothing is built twice.

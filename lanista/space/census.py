@@ -108,10 +108,7 @@ class Census:
         for level in reversed(self._levels):
             following = counts[-1]
             counts.append(
-                {
-                    state: sum(n * following[after] for _, n, after in groups)
-                    for state, groups in level.items()
-                }
+                {state: sum(n * following[after] for _, n, after in groups) for state, groups in level.items()}
             )
         return counts[::-1]
 

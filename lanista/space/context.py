@@ -290,9 +290,7 @@ def choice(candidates: Sequence[T] | Mapping[str, T], *, label: str | None = Non
             has this label and other candidates.
     """
     if isinstance(candidates, str) or not isinstance(candidates, Sequence | Mapping):
-        raise SpaceError(
-            f"candidates is {candidates!r}; give a list of values, or a mapping of names to values"
-        )
+        raise SpaceError(f"candidates is {candidates!r}; give a list of values, or a mapping of names to values")
     objects = list(candidates.values() if isinstance(candidates, Mapping) else candidates)
     domain = Categorical(candidates)
     context = current()

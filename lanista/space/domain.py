@@ -72,9 +72,7 @@ def options_of(candidates: Iterable[object]) -> tuple[Value, ...]:
     seen: set[Key] = set()
     for option in options:
         if key(option) in seen:
-            raise SpaceError(
-                f"candidate {option!r} is there twice (1, 1.0 and True are equal); candidates must differ"
-            )
+            raise SpaceError(f"candidate {option!r} is there twice (1, 1.0 and True are equal); candidates must differ")
         seen.add(key(option))
     return options
 
@@ -220,18 +218,14 @@ class Subset(Domain):
     def __init__(self, options: Iterable[object], n_chosen: int | None = None) -> None:
         values = options_of(options)
         if n_chosen is not None and not (is_integer(n_chosen) and 0 <= n_chosen <= len(values)):
-            raise SpaceError(
-                f"n_chosen is {n_chosen!r}; it must be None or an integer from 0 to {len(values)}"
-            )
+            raise SpaceError(f"n_chosen is {n_chosen!r}; it must be None or an integer from 0 to {len(values)}")
         object.__setattr__(self, "options", values)
         object.__setattr__(self, "n_chosen", n_chosen)
         object.__setattr__(self, "_index", {key(option): i for i, option in enumerate(values)})
 
     @property
     def size(self) -> int:
-        return (
-            2 ** len(self.options) if self.n_chosen is None else math.comb(len(self.options), self.n_chosen)
-        )
+        return 2 ** len(self.options) if self.n_chosen is None else math.comb(len(self.options), self.n_chosen)
 
     @property
     def width(self) -> int:
@@ -407,8 +401,7 @@ class Real(Domain):
         width = math.log(self.high) - math.log(self.low) if self.log else self.high - self.low
         if not 0 < width < math.inf:
             raise SpaceError(
-                f"low is {self.low} and high is {self.high}; "
-                "floating-point numbers cannot tell positions between them"
+                f"low is {self.low} and high is {self.high}; floating-point numbers cannot tell positions between them"
             )
 
     @property

@@ -87,8 +87,7 @@ class SearchSpace:
 
     def _active(self, decision: Decision) -> Callable[[Architecture], bool]:
         clauses = [
-            [(parent, frozenset(map(key, values))) for parent, values in clause.items()]
-            for clause in decision.when
+            [(parent, frozenset(map(key, values))) for parent, values in clause.items()] for clause in decision.when
         ]
         if len(clauses) == 1 and len(clauses[0]) == 1:
             parent, allowed = clauses[0][0]
@@ -203,14 +202,10 @@ class SearchSpace:
         if uniform != "architectures":
             raise SpaceError(f"uniform is {uniform!r}; it must be 'decisions' or 'architectures'")
         if self.size == math.inf:
-            raise SpaceError(
-                "the space is infinite, so no draw is uniform over its architectures; use 'decisions'"
-            )
+            raise SpaceError("the space is infinite, so no draw is uniform over its architectures; use 'decisions'")
         labels, census = self._census
         drawn = dict(zip(labels, census.sample(random), strict=True))
-        return {
-            label: copy.deepcopy(drawn[label]) for label in self._decisions if drawn[label] is not INACTIVE
-        }
+        return {label: copy.deepcopy(drawn[label]) for label in self._decisions if drawn[label] is not INACTIVE}
 
     def default(self) -> Architecture:
         """The architecture in which each active decision has its default."""
@@ -273,9 +268,7 @@ class SearchSpace:
 
     # --- moves --------------------------------------------------------------------------------------------
 
-    def mutate(
-        self, architecture: Architecture, rng: Random, *, probability: float | None = None
-    ) -> Architecture:
+    def mutate(self, architecture: Architecture, rng: Random, *, probability: float | None = None) -> Architecture:
         """A copy that differs from `architecture` in at least one decision that both have.
 
         Decisions that a change calls into being are drawn by their domain; those that it ends are dropped.
@@ -340,11 +333,7 @@ class SearchSpace:
             active = decision.label in architecture
             if decision.when:
                 code.append(float(active))
-            code += (
-                decision.domain.encode(architecture[decision.label])
-                if active
-                else [0.0] * decision.domain.width
-            )
+            code += decision.domain.encode(architecture[decision.label]) if active else [0.0] * decision.domain.width
         return code
 
     def to_json(self) -> dict[str, Value]:
@@ -353,9 +342,7 @@ class SearchSpace:
         for decision in self:
             entry = {"label": decision.label, **decision.domain.to_json()}
             if decision.when:
-                entry["when"] = [
-                    {label: list(vs) for label, vs in clause.items()} for clause in decision.when
-                ]
+                entry["when"] = [{label: list(vs) for label, vs in clause.items()} for clause in decision.when]
             decisions.append(entry)
         return {"format": FORMAT, "decisions": decisions}
 
@@ -416,8 +403,7 @@ def _parsed(decision: Decision, architecture: Mapping[str, object]) -> Value:
         return decision.domain.parse(value)
     except ValueError as error:
         raise ArchitectureError(
-            f"decision {decision.label!r} has the value {value!r}: {error}; "
-            f"allowed is {decision.domain.describe()}"
+            f"decision {decision.label!r} has the value {value!r}: {error}; allowed is {decision.domain.describe()}"
         ) from None
 
 
@@ -431,8 +417,7 @@ def _ordered(decisions: Sequence[Decision]) -> list[Decision]:
             raise SpaceError(f"label {decision.label!r} is there twice; labels must differ")
         if not isinstance(decision.domain, Domain):
             raise SpaceError(
-                f"the domain of {decision.label!r} is {decision.domain!r}; "
-                "give a Domain, such as Categorical([16, 32])"
+                f"the domain of {decision.label!r} is {decision.domain!r}; give a Domain, such as Categorical([16, 32])"
             )
         known[decision.label] = decision
     for decision in decisions:
@@ -444,16 +429,12 @@ def _ordered(decisions: Sequence[Decision]) -> list[Decision]:
                 )
         unknown = [parent for clause in decision.when for parent in clause if parent not in known]
         if unknown:
-            raise SpaceError(
-                f"the condition of {decision.label!r} names {unknown[0]!r}, which does not exist"
-            )
+            raise SpaceError(f"the condition of {decision.label!r} names {unknown[0]!r}, which does not exist")
     ordered: list[Decision] = []
     placed: set[str] = set()
     waiting = list(decisions)
     while waiting:
-        ready = next(
-            (d for d in waiting if all(parent in placed for clause in d.when for parent in clause)), None
-        )
+        ready = next((d for d in waiting if all(parent in placed for clause in d.when for parent in clause)), None)
         if ready is None:
             circle = listed([decision.label for decision in waiting])
             raise SpaceError(f"the conditions of {circle} depend on each other in a circle")

@@ -63,9 +63,7 @@ class Database:
     """
 
     def __init__(self, url: str | Path, *, create: bool) -> None:
-        self.name = str(url).partition("://")[
-            0
-        ]  # until the URL is understood, a password may be anywhere in it
+        self.name = str(url).partition("://")[0]  # until the URL is understood, a password may be anywhere in it
         self.file: Path | None = None
         with self.explained():
             parsed = _parsed(url)
@@ -108,21 +106,15 @@ class Database:
             if advice is None and isinstance(error, OperationalError):
                 advice = "check that the server runs and can be reached, and the user and password in the URL"
             reason = str(cause or error).strip()
-            raise StorageError(
-                f"storage {self.name}: {reason}" + (f"; {advice}" if advice else "")
-            ) from error
+            raise StorageError(f"storage {self.name}: {reason}" + (f"; {advice}" if advice else "")) from error
 
     def _place(self, file: Path, *, create: bool) -> None:
         if not create and not file.is_file():
-            raise StorageError(
-                f"there is no storage {file}: check the path; an experiment creates it when it runs"
-            )
+            raise StorageError(f"there is no storage {file}: check the path; an experiment creates it when it runs")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(
-                f"storage {file}: its folder cannot be made ({error}); give another path"
-            ) from error
+            raise StorageError(f"storage {file}: its folder cannot be made ({error}); give another path") from error
 
     def _engine(self, url: URL) -> Engine:
         try:
@@ -131,8 +123,7 @@ class Database:
             return create_engine(url, pool_pre_ping=True)  # an experiment may outlive its connection
         except ModuleNotFoundError as error:
             raise StorageError(
-                f"storage {self.name} needs the package {error.name!r}; "
-                "for PostgreSQL: pip install 'lanista[postgres]'"
+                f"storage {self.name} needs the package {error.name!r}; for PostgreSQL: pip install 'lanista[postgres]'"
             ) from error
 
     def _settle(self, *, create: bool) -> None:

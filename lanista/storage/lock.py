@@ -127,9 +127,7 @@ class ServerLocks(Locks):
 
     def __init__(self, database: Database) -> None:
         self._explained = database.explained
-        self._engine = database.engine.execution_options(
-            isolation_level="AUTOCOMMIT"
-        )  # leaves no transaction open
+        self._engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")  # leaves no transaction open
 
     @contextmanager
     def hold(self, name: str) -> Iterator[None]:

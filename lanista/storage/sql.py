@@ -92,9 +92,7 @@ class Storage:
         artifacts: the folder of all artifacts.
     """
 
-    def __init__(
-        self, url: str | Path = "lanista.db", *, artifacts: Path | None = None, create: bool = True
-    ) -> None:
+    def __init__(self, url: str | Path = "lanista.db", *, artifacts: Path | None = None, create: bool = True) -> None:
         """Open the database, and bring it to the newest schema.
 
         Args:
@@ -341,9 +339,7 @@ class Storage:
     def trial(self, record: Record, number: int) -> Trial | None:
         """Return one trial, or None."""
         with self._database.read() as connection:
-            row = connection.execute(
-                select(*_TRIAL).where(*_OF_TRIAL), {"of": record.id, "at": number}
-            ).one_or_none()
+            row = connection.execute(select(*_TRIAL).where(*_OF_TRIAL), {"of": record.id, "at": number}).one_or_none()
         return None if row is None else _trial(row)
 
     def top(self, record: Record, metric_name: str, direction: Direction, k: int) -> list[Trial]:

@@ -64,9 +64,7 @@ class Deduplicated(Strategy):
             else:
                 self._strategy.observe(trial)
         if not self._end:
-            self._stop(
-                f"{self._patience:,} proposals in a row were repeats; a greater patience goes on for longer"
-            )
+            self._stop(f"{self._patience:,} proposals in a row were repeats; a greater patience goes on for longer")
         raise StopIteration(self._end)
 
     def observe(self, trial: Trial) -> None:

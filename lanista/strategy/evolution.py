@@ -54,9 +54,7 @@ class RegularizedEvolution(Strategy):
         self._sample_size = setting.count("sample_size", sample_size)
         self._mutation_probability = mutation_probability
         if mutation_probability is not None:
-            setting.probability(
-                "mutation_probability", mutation_probability, "None to change exactly one decision"
-            )
+            setting.probability("mutation_probability", mutation_probability, "None to change exactly one decision")
         self._crossover = crossover
         if crossover is not False:
             setting.probability("crossover", crossover, "False for none")

@@ -42,9 +42,7 @@ class Filtered(Strategy):
         ExperimentError: `patience` is not an integer of at least 1.
     """
 
-    def __init__(
-        self, strategy: Strategy, predicate: Callable[[Architecture], bool], *, patience: int = 1000
-    ) -> None:
+    def __init__(self, strategy: Strategy, predicate: Callable[[Architecture], bool], *, patience: int = 1000) -> None:
         self._strategy, self._predicate = strategy, predicate
         self._patience = setting.count("patience", patience)
 

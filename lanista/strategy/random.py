@@ -43,9 +43,7 @@ class Random(Strategy):
         ExperimentError: `uniform` is neither.
     """
 
-    def __init__(
-        self, *, dedup: bool = True, uniform: Literal["decisions", "architectures"] = "decisions"
-    ) -> None:
+    def __init__(self, *, dedup: bool = True, uniform: Literal["decisions", "architectures"] = "decisions") -> None:
         if uniform not in ("decisions", "architectures"):
             raise ExperimentError(f"uniform is {uniform!r}; give 'decisions' or 'architectures'")
         self._dedup, self._uniform = dedup, uniform
@@ -108,8 +106,6 @@ class Random(Strategy):
         """What is left, in random order. Half is known, so this costs no more than the search so far."""
         if math.isinf(self._space.size):
             return []
-        rest = [
-            candidate for candidate in self._space.grid() if self._space.key(candidate) not in self._known
-        ]
+        rest = [candidate for candidate in self._space.grid() if self._space.key(candidate) not in self._known]
         self._rng.shuffle(rest)
         return rest

@@ -27,9 +27,7 @@ def values() -> SearchStrategy[Value]:
     """JSON values such as candidates are: mostly scalars, some lists and mappings."""
     return st.recursive(
         _scalars,
-        lambda inner: (
-            st.lists(inner, max_size=2) | st.dictionaries(st.text("ab", max_size=1), inner, max_size=2)
-        ),
+        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text("ab", max_size=1), inner, max_size=2),
         max_leaves=3,
     )
 
@@ -41,9 +39,7 @@ def domains(*, continuous: bool = True, size: int = 4) -> SearchStrategy[Domain]
     return st.one_of(*kinds, _reals()) if continuous else st.one_of(*kinds)
 
 
-def search_spaces(
-    *, continuous: bool = True, size: int = 4, decisions: int = 4
-) -> SearchStrategy[SearchSpace]:
+def search_spaces(*, continuous: bool = True, size: int = 4, decisions: int = 4) -> SearchStrategy[SearchSpace]:
     """Spaces of up to `decisions` decisions with `domains` of up to `size` values each (subsets have more).
 
     Half of the decisions have a condition: up to three clauses, each over up to three other decisions. They
@@ -91,12 +87,8 @@ def _search_spaces(draw: DrawFn, continuous: bool, size: int, decisions: int) ->
 
 @st.composite
 def _clauses(draw: DrawFn, parents: list[Decision]) -> Clause:
-    chosen = draw(
-        st.lists(st.sampled_from(parents), min_size=1, max_size=3, unique_by=lambda parent: parent.label)
-    )
+    chosen = draw(st.lists(st.sampled_from(parents), min_size=1, max_size=3, unique_by=lambda parent: parent.label))
     return {
-        parent.label: draw(
-            st.lists(st.sampled_from(parent.domain.grid(3)), min_size=1, max_size=3, unique_by=key)
-        )
+        parent.label: draw(st.lists(st.sampled_from(parent.domain.grid(3)), min_size=1, max_size=3, unique_by=key))
         for parent in chosen
     }

@@ -253,13 +253,9 @@ class StorageContract:
         for number, value in enumerate(values):
             metrics = {"latency": 1.0} if value is None else {"accuracy": value}
             storage.propose(record, Trial(number=number, architecture={}))
-            storage.finish(
-                record, Trial(number=number, architecture={}, state=State.COMPLETED, metrics=metrics)
-            )
+            storage.finish(record, Trial(number=number, architecture={}, state=State.COMPLETED, metrics=metrics))
         storage.propose(record, Trial(number=6, architecture={}))
-        storage.finish(
-            record, Trial(number=6, architecture={}, state=State.PRUNED, metrics={"accuracy": 1.0})
-        )
+        storage.finish(record, Trial(number=6, architecture={}, state=State.PRUNED, metrics={"accuracy": 1.0}))
         best = [trial.number for trial in storage.top(record, "accuracy", "maximize", 3)]
         assert best == [1, 3, 0]
         best = [trial.number for trial in storage.top(record, "accuracy", "minimize", 9)]
@@ -277,9 +273,7 @@ class StorageContract:
         assert storage.reports(record, 0) == steps
         storage.start(record, 0, attempt=2, log="2.log")
         assert storage.reports(record, 0) == []
-        assert [(entry.kind, entry.detail) for entry in storage.events(record)][1:] == [
-            ("started", "attempt 2")
-        ]
+        assert [(entry.kind, entry.detail) for entry in storage.events(record)][1:] == [("started", "attempt 2")]
 
     def test_a_trial_ends_once(self, open_storage: Open) -> None:
         """A second end, or a report after the end, is refused and changes nothing."""
@@ -398,9 +392,7 @@ class StorageContract:
             assert not other.running("another")
             for contender in (storage, other):
                 with (
-                    pytest.raises(
-                        ExperimentError, match=rf"'contest' is being run by process {os.getpid()}\b"
-                    ),
+                    pytest.raises(ExperimentError, match=rf"'contest' is being run by process {os.getpid()}\b"),
                     contender.lock("contest"),
                 ):
                     pass

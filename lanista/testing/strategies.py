@@ -164,9 +164,7 @@ def replay_continues(make: Factory) -> None:
     """
     for case in _cases("a replayed strategy goes on like an uninterrupted one", make):
         with case:
-            history = _record(
-                case.strategy, case.space, hashed, TRIALS, parallel=3, seed=case.seed, fail=some_fail
-            )
+            history = _record(case.strategy, case.space, hashed, TRIALS, parallel=3, seed=case.seed, fail=some_fail)
             for cut in (len(history), random.Random(case.seed).randrange(len(history))):
                 fresh = make()
                 fresh.reset(case.space, case.seed)
@@ -206,9 +204,7 @@ def global_generators_rest(make: Factory) -> None:
             before = _global_states()
             drive(case.strategy, case.space, hashed, TRIALS, seed=case.seed)
             touched = [name for name, state in _global_states().items() if state != before[name]]
-            _require(
-                not touched, f"{', '.join(touched)} was used or seeded; draw from a generator of your own"
-            )
+            _require(not touched, f"{', '.join(touched)} was used or seeded; draw from a generator of your own")
 
 
 def failures_are_survived(make: Factory) -> None:

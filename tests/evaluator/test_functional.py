@@ -33,9 +33,7 @@ def test_the_trial_is_given_to_those_who_ask_for_it(function, result):
 
 @pytest.mark.parametrize("function", [lambda: 1, lambda model, trial, third: 1, lambda *, model: 1])
 def test_a_function_that_cannot_be_called_so_is_refused_at_once(function):
-    with pytest.raises(
-        MetricError, match=r"function\(model\) or function\(model, trial\).*functools.partial"
-    ):
+    with pytest.raises(MetricError, match=r"function\(model\) or function\(model, trial\).*functools.partial"):
         FunctionalEvaluator(function)
 
 

@@ -95,13 +95,9 @@ def test_what_is_not_a_finite_number_is_no_metric(tmp_path, result, words):
         task(FunctionalEvaluator(lambda model: result), tmp_path)(Trial(number=0, architecture={"width": 1}))
 
 
-@pytest.mark.parametrize(
-    "result", [1, 0.5, np.float32(0.5), np.int64(2), torch.tensor(0.5), torch.tensor([2])]
-)
+@pytest.mark.parametrize("result", [1, 0.5, np.float32(0.5), np.int64(2), torch.tensor(0.5), torch.tensor([2])])
 def test_numbers_of_all_libraries_are_metrics(tmp_path, result):
-    metrics = task(FunctionalEvaluator(lambda model: result), tmp_path)(
-        Trial(number=0, architecture={"width": 1})
-    )
+    metrics = task(FunctionalEvaluator(lambda model: result), tmp_path)(Trial(number=0, architecture={"width": 1}))
     assert metrics == {"score": float(result)}
     assert type(metrics["score"]) is float
 

@@ -146,9 +146,7 @@ def test_an_attempt_that_survives_is_an_ordinary_trial(tmp_path):
 
     events = collect(processes(1, retries=2), work, numbered(1), tmp_path)
     assert [event.attempt for event in events if isinstance(event, Started)] == [1, 2, 3]
-    assert [event.metrics for event in events if isinstance(event, Reported)] == [
-        {"score": x} for x in (1, 2, 3)
-    ]
+    assert [event.metrics for event in events if isinstance(event, Reported)] == [{"score": x} for x in (1, 2, 3)]
     assert events[-1].attempts == 3
     assert outcomes(events)[0].metrics == {"attempts": 3}
 
@@ -226,9 +224,7 @@ def test_random_kills_lose_no_trial_and_double_none(tmp_path):
     assert sorted(event.number for event in finished) == list(range(200))
     for event in finished:
         assert event.outcome.metrics == {"score": event.number} or "SIGKILL" in event.outcome.error
-        starts = [
-            start.attempt for start in events if isinstance(start, Started) and start.number == event.number
-        ]
+        starts = [start.attempt for start in events if isinstance(start, Started) and start.number == event.number]
         assert starts == list(range(1, event.attempts + 1))
 
 
@@ -352,9 +348,7 @@ def test_workers_that_cannot_start_end_in_an_error_with_their_output(tmp_path):
     executor = processes()
     executor.start(Broken(), lambda event: None, tmp_path)
     executor.submit(numbered(1)[0])
-    with pytest.raises(
-        ExecutorError, match=r"(?s)3 workers in a row .* code 1.*ImportError: no module named beside"
-    ):
+    with pytest.raises(ExecutorError, match=r"(?s)3 workers in a row .* code 1.*ImportError: no module named beside"):
         executor.wait()
     with pytest.raises(ExecutorError, match="not started"):
         executor.wait()
@@ -370,9 +364,7 @@ def test_work_that_cannot_be_pickled_is_named(tmp_path):
             return {}
 
     executor = processes()
-    with pytest.raises(
-        ExecutorError, match=r"type lock, held as 'guard', cannot be pickled .*InlineExecutor\(\)"
-    ):
+    with pytest.raises(ExecutorError, match=r"type lock, held as 'guard', cannot be pickled .*InlineExecutor\(\)"):
         executor.start(Evaluator(), lambda event: None, tmp_path)
     executor.stop()
 
@@ -394,9 +386,7 @@ def environments(executor, folder):
 @pytest.fixture
 def two_gpus(monkeypatch):
     """A torch that sees two GPUs, of which the user chose numbers 5 and 7 of the machine."""
-    monkeypatch.setitem(
-        sys.modules, "torch", types.SimpleNamespace(cuda=types.SimpleNamespace(device_count=lambda: 2))
-    )
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=types.SimpleNamespace(device_count=lambda: 2)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, 7")
 
 
@@ -427,9 +417,7 @@ def test_torch_computes_with_the_threads_that_are_asked_for(tmp_path):
     def work(trial):
         return {"threads": importlib.import_module("torch").get_num_threads()}
 
-    assert outcomes(collect(processes(1, threads=3), work, numbered(1), tmp_path))[0].metrics == {
-        "threads": 3
-    }
+    assert outcomes(collect(processes(1, threads=3), work, numbered(1), tmp_path))[0].metrics == {"threads": 3}
 
 
 @pytest.mark.parametrize(

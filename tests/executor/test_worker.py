@@ -116,9 +116,7 @@ def test_forks_do_not_answer_for_their_parent(tmp_path):
         with multiprocessing.get_context("fork").Pool(2) as pool:
             return sum(pool.map(abs, [-1, -3]))
 
-    ended, _, events = run(
-        [fork_and_fall_through, fork_and_exit, fork_and_report, work_in_children], tmp_path
-    )
+    ended, _, events = run([fork_and_fall_through, fork_and_exit, fork_and_report, work_in_children], tmp_path)
     assert [ended[number].metrics["score"] for number in range(4)] == [1, 2, 3, 4]
     assert not [event for event in events if isinstance(event, Reported)]
 

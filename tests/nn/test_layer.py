@@ -59,9 +59,7 @@ def test_what_a_candidate_asks_exists_only_with_it():
 
 
 def test_questions_with_equal_labels_are_one_decision():
-    space = ModelSpace(
-        lambda: nn.Sequential(*(LayerChoice([nn.ReLU, nn.Tanh], label="act") for _ in range(3)))
-    )
+    space = ModelSpace(lambda: nn.Sequential(*(LayerChoice([nn.ReLU, nn.Tanh], label="act") for _ in range(3))))
     assert space.decisions.size == 2
     assert [type(layer) for layer in space.build({"act": 1})] == [nn.Tanh] * 3
 
@@ -73,9 +71,7 @@ def test_a_label_nested_in_itself_is_decided_once():
     space = ModelSpace(lambda: nn.Sequential(LayerChoice([again, nn.ELU], label="op")))
     assert space.decisions == SearchSpace({"op": Categorical([0, 1])})
     assert isinstance(space.build({"op": 0})[0], nn.ReLU)
-    outer = ModelSpace(
-        lambda: LayerChoice([lambda: LayerChoice([again, nn.ELU], label="op"), nn.ELU], label="out")
-    )
+    outer = ModelSpace(lambda: LayerChoice([lambda: LayerChoice([again, nn.ELU], label="op"), nn.ELU], label="out"))
     assert list(outer.decisions)[1] == Decision("op", Categorical([0, 1]), {"out": [0]})
 
 
@@ -103,9 +99,7 @@ def test_what_no_answer_reaches_is_not_asked():
             ["candidate 'a' of 'op' built <class", "(type)", "give a torch.nn.Module, or a callable"],
         ),
         (
-            lambda: nn.Sequential(
-                LayerChoice([nn.ReLU], label="op"), LayerChoice([nn.ReLU, nn.ELU], label="op")
-            ),
+            lambda: nn.Sequential(LayerChoice([nn.ReLU], label="op"), LayerChoice([nn.ReLU, nn.ELU], label="op")),
             ["'op' is asked twice", "one of 0 at", "one of 0, 1 at", f"{__file__}:"],
         ),
     ],

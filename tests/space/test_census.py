@@ -45,9 +45,7 @@ def test_the_size_is_the_number_of_architectures(space):
 def test_a_uniform_draw_is_an_architecture_and_can_be_any(space):
     everything = {space.key(architecture) for architecture in brute(space)}
     random = Random(0)
-    drawn = {
-        space.key(space.sample(random, uniform="architectures")) for _ in range(12 * len(everything) + 40)
-    }
+    drawn = {space.key(space.sample(random, uniform="architectures")) for _ in range(12 * len(everything) + 40)}
     assert drawn == everything
 
 
@@ -76,9 +74,7 @@ def misfit(space, draws, **kwargs):
     [
         CONDITIONAL,
         SearchSpace([Decision("a", Integer(0, 40)), Decision("b", Integer(0, 40), {"a": [3, 7]})]),
-        SearchSpace(
-            [Decision("a", Integer(1, 40, log=True)), Decision("b", Categorical(["x", "y"]), {"a": [1]})]
-        ),
+        SearchSpace([Decision("a", Integer(1, 40, log=True)), Decision("b", Categorical(["x", "y"]), {"a": [1]})]),
     ],
 )
 def test_uniform_over_architectures(space):
@@ -90,9 +86,7 @@ def test_uniform_over_decisions():
     random = Random(5)
     drawn = [CONDITIONAL.sample(random) for _ in range(12000)]
     for decision in CONDITIONAL:
-        values = [
-            key(architecture[decision.label]) for architecture in drawn if decision.label in architecture
-        ]
+        values = [key(architecture[decision.label]) for architecture in drawn if decision.label in architecture]
         expected = len(values) / decision.domain.size
         counts = Counter(values)
         assert len(counts) == decision.domain.size

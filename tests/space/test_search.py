@@ -195,9 +195,7 @@ ON = Categorical([0, 1])
         ),
         (lambda: SearchSpace([Decision("a", ON), Decision("b", ON, {"a": [True]})]), ["'a' is True"]),
         (
-            lambda: SearchSpace(
-                [Decision("a", ON, {"b": [0]}), Decision("b", ON, {"a": [0]}), Decision("c", ON)]
-            ),
+            lambda: SearchSpace([Decision("a", ON, {"b": [0]}), Decision("b", ON, {"a": [0]}), Decision("c", ON)]),
             ["'a', 'b' depend on each other in a circle"],
         ),
         (lambda: SPACE["bodi"], ["did you mean 'body'?"]),
@@ -218,9 +216,7 @@ ON = Categorical([0, 1])
         (lambda: SearchSpace.from_json({"format": 1}), ["not a space", "decisions"]),
         (lambda: SearchSpace.from_json({"format": 1, "decisions": [3]}), ["not a space"]),
         (
-            lambda: SearchSpace.from_json(
-                {"format": 1, "decisions": [{"type": "real", "low": 0, "high": 1}]}
-            ),
+            lambda: SearchSpace.from_json({"format": 1, "decisions": [{"type": "real", "low": 0, "high": 1}]}),
             ["label"],
         ),
         (

@@ -97,9 +97,7 @@ def test_a_newer_schema_is_refused(file):
         newer.execute("UPDATE lanista_version SET version_num = '0042'")
     newer.close()
     for create in (True, False):
-        with pytest.raises(
-            StorageError, match=r"has schema 0042, but .* up to 0001; upgrade it: pip install"
-        ):
+        with pytest.raises(StorageError, match=r"has schema 0042, but .* up to 0001; upgrade it: pip install"):
             Storage(file, create=create)
 
 
@@ -178,9 +176,7 @@ def test_a_database_locked_for_long_is_named(file, monkeypatch):
     with Storage(file) as storage:
         record = storage.experiments()[0].record
         holder.execute("BEGIN IMMEDIATE")
-        with pytest.raises(
-            StorageError, match="database is locked; another process kept the database locked"
-        ):
+        with pytest.raises(StorageError, match="database is locked; another process kept the database locked"):
             storage.log(record, "run")
         assert len(storage.trials(record)) == 200  # who reads does not wait
         holder.execute("ROLLBACK")

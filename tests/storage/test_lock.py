@@ -39,9 +39,7 @@ def holder(storage):
 
 def test_another_process_is_named(storage, holder):
     assert storage.running("net")
-    message = (
-        f"experiment 'net' is being run by process {holder.pid} on {socket.gethostname()}; wait until it ends"
-    )
+    message = f"experiment 'net' is being run by process {holder.pid} on {socket.gethostname()}; wait until it ends"
     with pytest.raises(ExperimentError, match=message), storage.lock("net"):
         pass
     assert storage.running("net")  # a refused one leaves the lock alone

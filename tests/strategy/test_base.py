@@ -213,10 +213,7 @@ def proposals_of_all():
         Deduplicated(Filtered(evolution, even)),
     ]
     return [
-        [
-            trial.architecture
-            for trial in drive(strategy, SPACES[name], hashed, 60, parallel=3, fail=some_fail)
-        ]
+        [trial.architecture for trial in drive(strategy, SPACES[name], hashed, 60, parallel=3, fail=some_fail)]
         for strategy in every
         for name in ("nested", "mixed")
     ]

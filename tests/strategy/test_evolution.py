@@ -46,9 +46,7 @@ def populated(individuals, **settings):
 
 def grow(strategy, individuals):
     for number, (architecture, scores) in enumerate(individuals):
-        strategy.observe(
-            Trial(number=number, architecture=architecture, state=State.COMPLETED, scores=scores)
-        )
+        strategy.observe(Trial(number=number, architecture=architecture, state=State.COMPLETED, scores=scores))
 
 
 def test_it_draws_at_random_until_the_population_is_full():
@@ -85,9 +83,7 @@ def test_a_tournament_of_one_is_fair_and_a_large_one_is_won_by_the_best():
         strategy = populated(individuals, sample_size=sample_size)
         parents = Counter(Counter(strategy.propose().values()).most_common(1)[0][0] for _ in range(500))
         assert set(parents) == expected
-        assert (
-            sum((n - 500 / len(parents)) ** 2 / (500 / len(parents)) for n in parents.values()) < 23.5
-        )  # p=1e-4
+        assert sum((n - 500 / len(parents)) ** 2 / (500 / len(parents)) for n in parents.values()) < 23.5  # p=1e-4
 
 
 def test_individuals_are_drawn_with_replacement():
@@ -119,9 +115,7 @@ def test_a_cross_has_decisions_of_both_winners():
     assert any(child[0] >= 2 and child[4] >= 2 for child in mixed)
     assert all(child[0] + child[4] >= 5 for child in mixed)  # one decision was mutated
     plain = populated(individuals, sample_size=20)
-    assert not any(
-        child[0] >= 2 and child[4] >= 2 for child in (Counter(plain.propose().values()) for _ in mixed)
-    )
+    assert not any(child[0] >= 2 and child[4] >= 2 for child in (Counter(plain.propose().values()) for _ in mixed))
 
 
 def test_a_single_architecture_is_proposed_again_and_again():

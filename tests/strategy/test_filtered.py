@@ -95,8 +95,6 @@ def test_settings_are_checked_and_shown_alike_in_every_process():
     assert repr(Filtered(GridSearch(), light, patience=5)) == (
         "Filtered(GridSearch(shuffle=False, granularity=None), light, patience=5)"
     )
-    assert "functools.partial(<function at_most>, 3)" in repr(
-        Filtered(Random(), functools.partial(at_most, 3))
-    )
+    assert "functools.partial(<function at_most>, 3)" in repr(Filtered(Random(), functools.partial(at_most, 3)))
     with pytest.raises(ExperimentError, match="patience is 'long'"):
         Filtered(Random(), light, patience="long")

@@ -35,9 +35,7 @@ def test_the_order_is_that_of_the_grid(name, caplog):
 @pytest.mark.parametrize("name", FINITE[1:])
 def test_shuffled_it_is_the_same_set(name):
     space = SPACES[name]
-    proposed = [
-        space.key(trial.architecture) for trial in drive(GridSearch(shuffle=True), space, hashed, 20_000)
-    ]
+    proposed = [space.key(trial.architecture) for trial in drive(GridSearch(shuffle=True), space, hashed, 20_000)]
     assert sorted(proposed) == sorted(map(space.key, space.grid()))
 
 
@@ -55,9 +53,7 @@ def test_ranges_take_evenly_spaced_values_on_their_scale():
     space = SearchSpace({"rate": Real(0.01, 1.0, log=True), "dropout": Real(0.0, 0.5)})
     trials = drive(GridSearch(granularity=3), space, hashed, 100)
     assert [tuple(t.architecture.values()) for t in trials] == [
-        (pytest.approx(rate), pytest.approx(dropout))
-        for rate in (0.01, 0.1, 1.0)
-        for dropout in (0.0, 0.25, 0.5)
+        (pytest.approx(rate), pytest.approx(dropout)) for rate in (0.01, 0.1, 1.0) for dropout in (0.0, 0.25, 0.5)
     ]
 
 

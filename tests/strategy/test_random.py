@@ -38,10 +38,7 @@ def test_every_architecture_comes_once_and_then_it_ends(name, uniform, caplog):
 
 
 def test_a_space_of_thousands_is_exhausted():
-    assert (
-        len({SPACES["flat"].key(t.architecture) for t in drive(Random(), SPACES["flat"], hashed, 20_000)})
-        == 15_625
-    )
+    assert len({SPACES["flat"].key(t.architecture) for t in drive(Random(), SPACES["flat"], hashed, 20_000)}) == 15_625
 
 
 def test_a_space_is_exhausted_however_skewed_it_is():
@@ -75,9 +72,7 @@ def test_orders_are_uniform(position):
     assert chi_square(counts, 3) < 18.4  # 2 degrees of freedom, p = 1e-4
 
 
-@pytest.mark.parametrize(
-    ("uniform", "expected"), [("architectures", [300, 300, 300]), ("decisions", [225, 225, 450])]
-)
+@pytest.mark.parametrize(("uniform", "expected"), [("architectures", [300, 300, 300]), ("decisions", [225, 225, 450])])
 def test_independent_draws_follow_the_measure(uniform, expected):
     trials = drive(Random(dedup=False, uniform=uniform), THREE, hashed, 900)
     counts = Counter(trial.architecture.get("kernel", 0) for trial in trials)
@@ -103,6 +98,4 @@ def test_settings_are_checked_and_shown():
 def chi_square(counts, categories):
     expected = sum(counts.values()) / categories
     assert len(counts) <= categories
-    return sum((n - expected) ** 2 / expected for n in counts.values()) + expected * (
-        categories - len(counts)
-    )
+    return sum((n - expected) ** 2 / expected for n in counts.values()) + expected * (categories - len(counts))

@@ -17,9 +17,7 @@ def has_parents(most, space):
         lambda space: {type(d.domain) for d in space} == {Categorical, Subset, Integer, Real},
         lambda space: any(len(d.when) == 3 for d in space),
         lambda space: has_parents(3, space),
-        lambda space: any(
-            isinstance(space[parent], Real) for d in space for clause in d.when for parent in clause
-        ),
+        lambda space: any(isinstance(space[parent], Real) for d in space for clause in d.when for parent in clause),
         lambda space: any(isinstance(v, list) for d in space for v in getattr(d.domain, "options", ())),
         lambda space: any(getattr(d.domain, "log", False) for d in space),
         lambda space: any(getattr(d.domain, "n_chosen", 1) is None for d in space),
