@@ -173,6 +173,7 @@ class _Session:
                     f"{_title(model)}.forward draws random numbers that a graph would draw only once; "
                     "draw them with torch in the shape of an input, as in `torch.rand_like(x)`"
                 )
+            self._refuse_assignments()
             for node in graph.nodes:
                 node.meta["call"] = (node.args, node.kwargs)
                 if node.op == "get_attr":
@@ -182,9 +183,23 @@ class _Session:
                 self._settle(node)
         return graph, modes
 
+    def _refuse_assignments(self) -> None:
+        """Find buffers that forward replaced. Written in place, they are the same tensor still."""
+        for path, module in self.model.named_modules():
+            for name, value in module._buffers.items():
+                written = getattr(value, "node", None)
+                if isinstance(written, fx.Node) and written.target not in _WRITES:
+                    full = f"{path}.{name}".lstrip(".")
+                    raise ExportError(
+                        f"forward replaces the buffer {full!r} {place(written)}, which a graph cannot do; "
+                        f"write into it, as in `self.{name}.copy_(...)`"
+                    )
+
     def _settle(self, node: fx.Node) -> None:
         """Give a tensor that the forward made from constants a lasting name."""
         value = node.meta["value"]
+        if isinstance(value, fx.Proxy):  # a buffer that forward wrote into, and that is itself again by now
+            value = node.meta["value"] = operator.attrgetter(str(node.target))(self.model)
         if not isinstance(value, Tensor):
             raise ExportError(
                 f"{_title(self.model)} passes {node.target!r}, a {type(value).__qualname__}, as a value "
@@ -198,6 +213,9 @@ class _Session:
                 self.constants.append(value)
             index = known[0] if known else len(self.constants) - 1
             node.target = f"{'_' * hasattr(self.model, f'constant{index}')}constant{index}"
+
+
+_WRITES: set[object] = set()
 
 
 class _Proxy(fx.Proxy):
@@ -222,7 +240,9 @@ def _in_place(function: Callable[[Any, Any], Any]) -> Callable[[_Proxy, Any], An
 
 
 for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"):
-    setattr(_Proxy, f"__i{_name}__", _in_place(getattr(operator, f"i{_name}")))
+    _write = getattr(operator, f"i{_name}")
+    _WRITES.add(_write)
+    setattr(_Proxy, f"__i{_name}__", _in_place(_write))
 
 
 class _Tracer(fx.Tracer):
@@ -248,8 +268,19 @@ class _Tracer(fx.Tracer):
         for parameter in self.inputs:
             default = () if parameter.default is parameter.empty else (parameter.default,)
             proxy = self.create_proxy("placeholder", parameter.name, default, {})
-            proxies[parameter.name] = _unroll(proxy, self.unrolled.get(parameter.name))
+            proxies[parameter.name] = self._unroll(proxy, self.unrolled.get(parameter.name), parameter.name)
         return lambda: root_fn(self.root, **proxies), []
+
+    def _unroll(self, proxy: Any, example: object, name: str) -> Any:
+        """Give `proxy` the structure of `example`, so that forward can iterate over it."""
+        if isinstance(example, list | tuple):
+            length = self.create_proxy("call_function", len, (proxy,), {})
+            fits = self.create_proxy("call_function", operator.eq, (length, len(example)), {})
+            self.create_proxy("call_function", torch._assert, (fits, f"{name} must have {len(example)} items"), {})
+            return [self._unroll(proxy[index], part, name) for index, part in enumerate(example)]
+        if isinstance(example, dict):
+            return {key: self._unroll(proxy[key], part, name) for key, part in example.items()}
+        return proxy
 
     def create_node(self, kind: str, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
         node = super().create_node(kind, target, *args, **kwargs)
@@ -300,15 +331,6 @@ def _fault(model: nn.Module, error: Exception) -> ExportError:
         "The path through forward must not depend on tensor values or on the number of inputs: "
         "decide in __init__, use torch.where, or give example_input where forward loops over an input"
     )
-
-
-def _unroll(proxy: Any, example: object) -> Any:
-    """Give `proxy` the structure of `example`, so that forward can iterate over it."""
-    if isinstance(example, list | tuple):
-        return type(example)(_unroll(proxy[index], part) for index, part in enumerate(example))
-    if isinstance(example, dict):
-        return {key: _unroll(proxy[key], part) for key, part in example.items()}
-    return proxy
 
 
 def _autocast() -> tuple[bool, bool]:
