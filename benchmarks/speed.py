@@ -21,8 +21,8 @@ from random import Random as Generator
 import torch
 from torch import Tensor, nn
 
-from lanista import Experiment, FunctionalEvaluator, InlineExecutor, ModelSpace, ProcessExecutor, choice
-from lanista.executor import Executor
+from lanista import Experiment, FunctionalEvaluator, InlineExecutor, ModelSpace, ProcessExecutor, Trial, choice
+from lanista.executor import Event, Executor, Finished, Listener, Work
 from lanista.nn import LayerChoice
 from lanista.space import Categorical, SearchSpace
 from lanista.strategy import Random
@@ -170,21 +170,21 @@ def trial_rate(executor: Executor, file: Path, count: int) -> tuple[float, float
 
         slots = executor.slots  # type: ignore[assignment]
 
-        def start(self, work, listener, logs):  # type: ignore[no-untyped-def]
+        def start(self, work: Work, listener: Listener, logs: Path) -> None:
             """As the contract says."""
 
-            def listen(event: object) -> None:
-                if type(event).__name__ == "Finished":
+            def listen(event: Event) -> None:
+                if isinstance(event, Finished):
                     times.append(time.perf_counter())
                 listener(event)
 
             executor.start(work, listen, logs)
 
-        def submit(self, trial):  # type: ignore[no-untyped-def]
+        def submit(self, trial: Trial) -> None:
             """As the contract says."""
             executor.submit(trial)
 
-        def wait(self, timeout=None):  # type: ignore[no-untyped-def]
+        def wait(self, timeout: float | None = None) -> None:
             """As the contract says."""
             executor.wait(timeout)
 
@@ -204,9 +204,7 @@ def trial_rate(executor: Executor, file: Path, count: int) -> tuple[float, float
 
 def imports() -> None:
     """Seconds that `import lanista` with all its public names takes beyond `import torch`."""
-    names = (
-        "import lanista; [getattr(lanista, name) for name in lanista.__all__ if name not in ('Experiment', 'testing')]"
-    )
+    names = "import lanista; [getattr(lanista, name) for name in lanista.__all__ if name != 'testing']"
     for name, code in (("import", "import lanista"), ("import and use", names)):
         differences = []
         for _ in range(7):

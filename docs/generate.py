@@ -23,11 +23,11 @@ def benchmarks() -> str:
     """The recorded figures as a table."""
     lines = [json.loads(line) for line in (HERE / "benchmarks.jsonl").read_text().splitlines()]
     rows = []
-    where = ""
     for line in lines:
         if "command" in line:
             rows += [
-                f"\n`{line['command']}` on {line['machine']}, {line['date']}, Python {line['python']}, torch {line['torch']}:\n",
+                f"\n`{line['command']}` on {line['machine']}, {line['date']}, "
+                f"Python {line['python']}, torch {line['torch']}:\n",
                 "| figure | value | limit | details |",
                 "|---|---|---|---|",
             ]
@@ -41,8 +41,8 @@ def benchmarks() -> str:
         rows.append(f"| {line['name']} | {value} {line['unit']} | {line.get('limit', '')} | {details} |")
     return (
         "<!-- Made by `make docs` from docs/benchmarks.jsonl; do not edit. -->\n\n# Benchmarks\n\n"
-        "What the commands of `benchmarks/` printed when they were last recorded. Machines differ and are noisy: compare ratios and\n"
-        f"orders of magnitude, and run the command on yours.\n{where}" + "\n".join(rows) + "\n"
+        "What the commands of `benchmarks/` printed when they were last recorded. Machines differ and are noisy:\n"
+        "compare ratios and orders of magnitude, and run the command on yours.\n" + "\n".join(rows) + "\n"
     )
 
 

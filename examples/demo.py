@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy
 
 from lanista import Experiment, FunctionalEvaluator, ModelSpace, ProcessExecutor, Trial, choice
 from lanista.nn import InputChoice, LayerChoice, Repeat
@@ -101,7 +101,7 @@ def train(model: nn.Module, trial: Trial) -> dict[str, float]:
         model.train()
         for batch in torch.randperm(4000).split(64):
             optimizer.zero_grad()
-            F.cross_entropy(model(images[batch]), labels[batch]).backward()
+            cross_entropy(model(images[batch]), labels[batch]).backward()
             optimizer.step()
         model.eval()
         with torch.no_grad():
@@ -168,8 +168,8 @@ def compare(console: Console) -> None:
         table.add_row(search.name, *(f"{max(scores[:count]):.1%}" for count in counts))
     console.print(table)
     console.print(
-        "One run of each: at so few trials the leader is as much luck as merit. Compare strategies over many seeds before "
-        "you believe in one of them."
+        "One run of each: at so few trials the leader is as much luck as merit. "
+        "Compare strategies over many seeds before you believe in one of them."
     )
 
 

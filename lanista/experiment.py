@@ -147,8 +147,8 @@ class Experiment:
             )
         if record.objectives != self.objectives.directions:
             raise ExperimentError(
-                f"experiment {self.name!r} was started with the objectives {Objectives(record.objectives)}, and this one "
-                f"has {self.objectives}; {advice}"
+                f"experiment {self.name!r} was started with the objectives {Objectives(record.objectives)}, "
+                f"and this one has {self.objectives}; {advice}"
             )
         if record.seed != self.seed:
             raise ExperimentError(

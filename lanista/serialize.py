@@ -75,19 +75,16 @@ def _culprit(thing: object) -> str:
 
 
 def _memoised(function: Callable[..., Any], parameters: dict[str, Any]) -> Callable[..., Any]:
-    return functools.lru_cache(**parameters)(function)
+    memoise: Callable[..., Callable[..., Any]] = functools.lru_cache(**parameters)
+    return memoise(function)
 
 
 def _has_home(function: Any) -> bool:
     """Whether another process can import the module of `function`, and finds it there."""
-    module = sys.modules.get(function.__module__)
-    if (
-        module is None
-        or module.__name__ == "__main__"
-        or module.__name__ in cloudpickle.list_registry_pickle_by_value()
-    ):
+    home = function.__module__
+    if home == "__main__" or home in cloudpickle.list_registry_pickle_by_value():
         return False
-    return getattr(module, function.__qualname__, None) is function
+    return getattr(sys.modules.get(home), function.__qualname__, None) is function
 
 
 def _unimportable() -> list[ModuleType]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
@@ -99,7 +100,9 @@ def test_run_then_look_then_export(lanista, folder):
 
     code, out, _ = lanista("export", "sizes", "model")
     assert code == 0
-    assert {"model.py", "weights.safetensors", "card.json", "architecture.json"} <= set(os.listdir("model"))
+    assert {"model.py", "weights.safetensors", "card.json", "architecture.json"} <= {
+        path.name for path in Path("model").iterdir()
+    }
     assert "model.py" in out
 
 
@@ -121,7 +124,7 @@ def test_an_experiment_is_found_however_the_file_is_written(lanista, folder, tar
     if target == "search.py:make" or (ending == UNGUARDED and ":" in target):
         ending = "\ndef make():\n    return experiment\n"
     (folder / "search.py").write_text(SEARCH + ending)
-    code, out, err = lanista("run", target, "--max-trials", 4)
+    code, _, err = lanista("run", target, "--max-trials", 4)
     assert code == 0, err
     with Storage("lanista.db") as storage:
         assert len(storage.trials(storage.find("sizes"))) == 4
@@ -131,7 +134,7 @@ def test_the_limits_of_a_script_hold_unless_others_are_given(lanista):
     lanista("run", "search.py")
     with Storage("lanista.db") as storage:
         assert len(storage.trials(storage.find("sizes"))) == 5
-    code, out, _ = lanista("resume", "sizes", "--max-trials", 7)
+    code, _, _ = lanista("resume", "sizes", "--max-trials", 7)
     assert code == 0
     with Storage("lanista.db") as storage:
         assert len(storage.trials(storage.find("sizes"))) == 7
@@ -226,8 +229,7 @@ def test_doctor_says_what_is_there(lanista):
         assert part in out
     lanista("run", "search.py")
     assert "1 experiments" in lanista("doctor")[1]
-    with open("lanista.db", "wb") as file:
-        file.write(b"not a database " * 1000)
+    Path("lanista.db").write_bytes(b"not a database " * 1000)
     assert lanista("doctor")[0] == 1
 
 
@@ -261,7 +263,7 @@ def test_ctrl_c_ends_with_130_and_can_be_resumed(lanista, folder):
         text=True,
     )
     try:
-        wait_for(lambda: os.path.exists("lanista.db") and "completed" in lanista("trials", "sizes", "--json")[1])
+        wait_for(lambda: Path("lanista.db").exists() and "completed" in lanista("trials", "sizes", "--json")[1])
         assert "running" in lanista("list")[1]
         run.send_signal(signal.SIGINT)
         _, err = run.communicate(timeout=60)

@@ -170,7 +170,7 @@ def test_when_all_fail_the_last_error_is_told(caplog):
 
 def test_an_objective_that_no_metric_matches_stops_the_run_at_once(file):
     experiment = make(file, lambda model: {"acc": 1.0}, objectives={"accuracy": "maximize"})
-    with pytest.raises(MetricError, match="'accuracy' is not among .* acc"):
+    with pytest.raises(MetricError, match=r"'accuracy' is not among .* acc"):
         experiment.run(max_trials=10)
     assert [trial.state for trial in experiment.trials] == [State.FAILED]
     mended = make(file, lambda model: {"accuracy": 1.0}, objectives={"accuracy": "maximize"})

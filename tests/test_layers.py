@@ -76,7 +76,7 @@ def own_imports(tree):
                 yield inner, node
             elif rest:
                 yield rest, node
-            else:
+            elif name not in ("", "__version__"):
                 yield re_exported(name), node
 
 

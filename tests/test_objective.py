@@ -61,7 +61,7 @@ def test_bad_objectives_say_what_is_allowed(given, words):
 
 
 def test_a_missing_metric_is_named_with_those_that_are_there():
-    with pytest.raises(MetricError, match="'acc' is not among .* accuracy, loss"):
+    with pytest.raises(MetricError, match=r"'acc' is not among .* accuracy, loss"):
         Objectives.read({"acc": "maximize"}).scores({"accuracy": 1.0, "loss": 1.0})
 
 

@@ -38,7 +38,7 @@ def test_a_function_that_cannot_be_called_so_is_refused_at_once(function):
 
 
 def test_what_is_not_callable_is_refused():
-    with pytest.raises(MetricError, match="0.93"):
+    with pytest.raises(MetricError, match=r"0\.93"):
         FunctionalEvaluator(0.93)
 
 

@@ -1,0 +1,23 @@
+import pytest
+
+from lanista.errors import ExperimentError
+from lanista.strategy import setting
+
+
+@pytest.mark.parametrize("value", [1, 25])
+def test_counts_pass(value):
+    assert setting.count("population_size", value) == value
+
+
+@pytest.mark.parametrize("value", [0, -3, 2.5, "many", True, None])
+def test_other_counts_are_named(value):
+    with pytest.raises(ExperimentError, match="population_size") as error:
+        setting.count("population_size", value)
+    assert repr(value) in str(error.value)
+
+
+@pytest.mark.parametrize("value", [0, -0.1, 1.5, "often", True, float("nan")])
+def test_other_probabilities_are_named_with_the_way_out(value):
+    with pytest.raises(ExperimentError, match=r"crossover.*False for none") as error:
+        setting.probability("crossover", value, "False for none")
+    assert repr(value) in str(error.value)
