@@ -110,7 +110,9 @@ class Trial:
             LanistaError: the trial is not being evaluated.
         """
         if self.reporter is None:
-            raise LanistaError(f"trial {self.number} is {self.state}; only an evaluation in progress can report")
+            raise LanistaError(
+                f"trial {self.number} is {self.state}; only an evaluation in progress can report"
+            )
         if step is not None and (isinstance(step, bool) or not isinstance(step, int) or step < 0):
             raise MetricError(f"trial.report got step {step!r}; a step is an integer of at least 0")
         self.reporter(checked_metrics(value, "trial.report"), step)

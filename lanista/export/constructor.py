@@ -108,7 +108,7 @@ def _signature(cls: type[nn.Module]) -> list[inspect.Parameter]:
     # RNN, LSTM and GRU hide their arguments behind overloads; the base class names them.
     source = nn.RNNBase if issubclass(cls, nn.RNNBase) else cls
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    parameters = inspect.signature(source).parameters.values()
+    parameters = list(inspect.signature(source.__init__).parameters.values())[1:]
     hidden = {"device", "dtype", "mode"} if source is nn.RNNBase else {"device", "dtype"}
     kept = [p for p in parameters if p.kind in named and p.name not in hidden and not p.name.startswith("_")]
     if cls is nn.RNN:

@@ -41,11 +41,11 @@ def write_folder(
 ) -> None:
     """Write `model` as a folder of plain PyTorch that runs without lanista; the model is left as it was.
 
-    The folder holds `model.py` (a class `Model`, and `load()`), `weights.safetensors` with the trained weights
-    or `initial.safetensors` with those that the model has now, `constants.safetensors` where the code needs
-    tensors that are in no state dict, `architecture.json` and `card.json`. It appears as a whole or not at all,
-    and replaces an earlier export. Before it appears, its code is run, and its tensors are compared with the
-    model's.
+    The folder holds `model.py` (a class `Model`, and `load()`), `weights.safetensors` with the trained
+    weights or `initial.safetensors` with those that the model has now, `constants.safetensors` where the code
+    needs tensors that are in no state dict, `architecture.json` and `card.json`. It appears as a whole or not
+    at all, and replaces an earlier export. Before it appears, its code is run, and its tensors are compared
+    with the model's.
 
     Args:
         model: layers of torch.nn, in modules whose forward torch.fx can trace, on any device.
@@ -122,7 +122,7 @@ def _checked_target(folder: Path) -> Path:
 
 
 def _put(partial: Path, target: Path) -> None:
-    """Move the finished folder into place, and what was there out of the way only for as long as that takes."""
+    """Move the finished folder into place, over an earlier one."""
     if not target.exists():
         partial.rename(target)
         return
@@ -230,8 +230,8 @@ def _compare_state(rebuilt: nn.Module, code: Source, state: dict[str, Tensor]) -
     wrong += [path for path, value in code.constants.items() if not _agree(buffers[path], value)]
     if wrong:
         raise ExportError(
-            f"the written code does not give back {wrong[:3]} as the model has it; this is a fault of lanista, "
-            "please report it with the model"
+            f"the written code does not give back {wrong[:3]} as the model has it; this is a fault of "
+            "lanista, please report it with the model"
         )
 
 
@@ -266,7 +266,7 @@ def _compare_outputs(
             actual = rebuilt(*copy.deepcopy(example))
         except FAULTS as error:
             raise ExportError(
-                f"the written code fails on example_input, which the model takes: {type(error).__name__}: {error}. "
+                f"the written code fails on the example_input: {type(error).__name__}: {error}. "
                 "Perhaps forward takes another path for other inputs"
             ) from error
     ours, shape = pytree.tree_flatten(actual)
@@ -276,8 +276,8 @@ def _compare_outputs(
     difference = max((_distance(one, other) for one, other in zip(ours, theirs, strict=True)), default=0.0)
     if not difference <= _TOLERANCE:
         raise ExportError(
-            f"the outputs of the written code differ from the model's by {difference:.3g}, more than {_TOLERANCE}; "
-            "perhaps forward depends on values that a graph does not see (a global, a counter, a cache)"
+            f"the outputs of the written code differ from the model's by {difference:.3g}, more than "
+            f"{_TOLERANCE}; perhaps forward reads what a graph does not see (a global, a counter)"
         )
     return difference
 

@@ -6,7 +6,7 @@ import builtins
 import inspect
 import keyword
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 
 from torch import fx
@@ -14,6 +14,7 @@ from torch import fx
 from lanista.errors import ExportError
 from lanista.export.literal import WIDTH, Code, layout, literal
 from lanista.export.merge import nodes_in
+from lanista.export.structure import Structure
 from lanista.export.trace import place
 
 _INFIX = {
@@ -39,7 +40,7 @@ _INFIX = {
 }
 """Python's spelling, and how strongly it binds."""
 _PREFIX = {operator.neg: "-", operator.pos: "+", operator.invert: "~"}
-_UNARY, _ATOM = 7, 9
+_UNARY, _NUMBER, _ATOM = 7, 9, 10
 _IN_PLACE = {
     operator.iadd: "+=",
     operator.isub: "-=",
@@ -70,24 +71,24 @@ _VIEWS = {
     "squeeze",
     "expand",
 }
-_LONGEST_CHAIN = 4
+_LONGEST_CHAIN = 5
 _LONGEST_STATEMENT = WIDTH - 16
 
 
-def statements(graph: fx.Graph, access: Callable[[str], str]) -> list[str]:
+def statements(graph: fx.Graph, structure: Structure) -> list[str]:
     """Write the body of a forward, indented by 8 spaces.
 
-    Variables are used again as soon as their value is no longer needed, which is how people write and what keeps
-    memory low.
+    Variables are used again as soon as their value is no longer needed, which is how people write, and
+    what keeps memory low.
 
     Args:
         graph: a graph of `trace`.
-        access: gives the expression that reaches a path, as in `self.layers[0]`.
+        structure: where the layers and tensors are that the graph uses.
 
     Raises:
-        ExportError: the graph calls a function from outside of torch, or holds a value that has no source form.
+        ExportError: the graph calls a function from outside of torch, or holds a value without source form.
     """
-    return _Writer(graph, access).lines
+    return _Writer(graph, structure).lines
 
 
 def signature(inputs: tuple[inspect.Parameter, ...]) -> str:
@@ -111,8 +112,8 @@ def signature(inputs: tuple[inspect.Parameter, ...]) -> str:
 
 
 class _Writer:
-    def __init__(self, graph: fx.Graph, access: Callable[[str], str]) -> None:
-        self.access = access
+    def __init__(self, graph: fx.Graph, structure: Structure) -> None:
+        self.structure = structure
         self.uses: dict[fx.Node, int] = {}
         self.users: dict[fx.Node, list[fx.Node]] = {}
         self.nodes = self._alive(list(graph.nodes))
@@ -130,10 +131,10 @@ class _Writer:
         self._write()
 
     def _alive(self, nodes: list[fx.Node]) -> list[fx.Node]:
-        """Drop reads whose value nothing uses. Calls stay: they may have an effect, or draw random numbers."""
+        """Drop reads that nothing uses. Calls stay: they may have an effect, or draw random numbers."""
         kept = []
         for node in reversed(nodes):
-            pure = node.op == "get_attr" or node.target in (getattr, operator.getitem)
+            pure = node.op == "get_attr" or node.target in (getattr, len, operator.getitem)
             pure |= node.op == "call_method" and node.target in _SCALAR_METHODS
             if pure and node not in self.uses:
                 continue
@@ -150,8 +151,8 @@ class _Writer:
             return node.target in _SCALAR_METHODS
         if node.op != "call_function":
             return False
-        if node.target is getattr:
-            return args[1] in _SCALAR_ATTRIBUTES
+        if node.target in (getattr, len):
+            return node.target is len or args[1] in _SCALAR_ATTRIBUTES
         sources = list(nodes_in(node.meta["call"]))
         known = node.target in _INFIX or node.target in _PREFIX or node.target is operator.getitem
         return known and bool(sources) and all(source in self.scalars for source in sources)
@@ -159,8 +160,8 @@ class _Writer:
     def _inline(self) -> None:
         """Decide which values are written inside the expression that uses them.
 
-        A value moves only into the statement that follows it, so that the order of operations stays; an item of a
-        shape that has a variable of its own may move anywhere.
+        A value moves only into the statement that follows it, so that the order of operations stays; an item
+        of a shape that has a variable of its own may move anywhere.
         """
         lengths: dict[fx.Node, int] = {}
         listed = [node for node in self.nodes if node.op not in ("get_attr", "placeholder")]
@@ -177,18 +178,17 @@ class _Writer:
                 continue
             args = user.meta["call"][0]
             receiver = user.op in ("call_method", "output") or user.target in (getattr, operator.getitem)
-            receiver = receiver and bool(args) and args[0] is node
-            arithmetic = node.target in _INFIX and (user.target in _INFIX or user.target in _PREFIX)
+            receiver = (receiver and args[0] is node) or (user.target is operator.setitem and args[2] is node)
+            arithmetic = all(n.target in _INFIX or n.target in _PREFIX for n in (node, user))
             view = node.target is operator.getitem or (node.op == "call_method" and node.target in _VIEWS)
             length = lengths.get(final, 1)
             if node in self.scalars or ((receiver or arithmetic or view) and length < _LONGEST_CHAIN):
                 self.inlined[node] = final
                 lengths[final] = length + (node not in self.scalars)
         for node in listed:
-            source = node.meta["call"][0][:1]
-            if node.target is operator.getitem and node in self.scalars and node not in self.inlined:
-                if source[0] not in self.inlined:
-                    self.inlined[node] = node
+            item = node.target is operator.getitem and node in self.scalars
+            if item and node not in self.inlined and node.meta["call"][0][0] not in self.inlined:
+                self.inlined[node] = node
         for node in reversed(listed):
             while node not in self.inlined and len(self._text(node)) > _LONGEST_STATEMENT:
                 inside = [
@@ -282,9 +282,9 @@ class _Writer:
         return next(name for name in _pool() if name not in held)
 
     def _paragraph(self, node: fx.Node) -> int:
-        """Start a paragraph, with the name of the module, where another module's forward begins; give the indent."""
+        """Start a paragraph where another module's forward begins; give the indent."""
         stack = [*node.meta.get("nn_module_stack", {}).values()]
-        stack = stack[:-1] if node.op == "call_module" else stack
+        stack = [entry for entry in stack if self.structure.is_block(entry[0])]
         owner, cls = stack[-1] if stack else ("", object)
         no_grad = bool(node.meta["no_grad"])
         turned = no_grad and not (self.no_grad and owner == self.owner)
@@ -300,7 +300,7 @@ class _Writer:
 
     def _reference(self, node: fx.Node) -> str:
         if node.op == "get_attr":
-            return self.access(str(node.target))
+            return self.structure.access(str(node.target))
         if node in self.inlined:
             return self._text(node)
         # Without names yet, lengths are being estimated.
@@ -316,7 +316,8 @@ class _Writer:
     def _call(self, node: fx.Node, args: tuple[object, ...], kwargs: dict[str, object]) -> str:
         target = node.target
         if node.op == "output":
-            return self._value(args[0])
+            text = self._value(args[0])
+            return text[1:-1] if isinstance(args[0], tuple) and len(args[0]) > 1 else text
         if target in _INFIX and len(args) == 2:
             sign, strength = _INFIX[target]
             # Left to right, but for powers; comparisons must not be chained.
@@ -333,7 +334,7 @@ class _Writer:
         if node.op == "call_method":
             callee, args = f"{self._operand(args[0], _ATOM)}.{target}", args[1:]
         elif node.op == "call_module":
-            callee = self.access(str(target))
+            callee = self.structure.access(str(target))
         else:
             callee = literal(target)
         items = [self._value(value) for value in args]
@@ -352,7 +353,7 @@ class _Writer:
         elif isinstance(value, Code):
             own = -1
         elif isinstance(value, int | float):
-            own = _UNARY if value < 0 else _ATOM - 1  # `1.real` and `-1 ** x` read otherwise than meant
+            own = _UNARY if value < 0 else _NUMBER  # `1.real` and `-1 ** x` read otherwise than meant
         text = self._value(value)
         return f"({text})" if own < strength else text
 

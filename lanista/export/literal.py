@@ -7,6 +7,7 @@ import builtins
 import json
 import math
 import operator
+import textwrap
 from collections.abc import Callable, Hashable
 
 import torch
@@ -17,6 +18,9 @@ from lanista.errors import ExportError
 
 WIDTH = 100
 """Columns that generated lines keep to, where an expression can be broken."""
+
+_SHORT = 8
+"""Items of up to so many columns share lines."""
 
 _NAMESPACES = (
     ("F.", functional),
@@ -63,7 +67,8 @@ def literal(value: object, name: Callable[[fx.Node], str] | None = None) -> str:
     """Write a constant, or a structure of constants and graph nodes, as an expression.
 
     Args:
-        value: numbers, strings, None, dtypes, devices, functions, `Code`, and tuples, lists, dicts and slices of those.
+        value: numbers, strings, None, dtypes, devices, functions, `Code`, and tuples, lists,
+            dicts and slices of those.
         name: gives the expression of a node; None where no nodes may occur.
 
     Raises:
@@ -147,4 +152,9 @@ def _broken(tree: ast.expr, source: str, indent: int, before: int) -> str:
         case _:
             return text
     pad = " " * (indent + 4)
+    if all(len(item) <= _SHORT for item in items):
+        filled = textwrap.fill(
+            ", ".join(items), WIDTH - len(pad), break_long_words=False, break_on_hyphens=False
+        )
+        return f"{head}\n{textwrap.indent(filled, pad)},\n{' ' * indent}{tail}"
     return head + "\n" + "".join(f"{pad}{item},\n" for item in items) + " " * indent + tail

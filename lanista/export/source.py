@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize
 
 from lanista.errors import ExportError
@@ -20,7 +21,7 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 _LOAD = '''
 def load(folder=Path(__file__).parent, device="cpu"):
-    """Build the model in evaluation mode, with the weights (trained or initial) that lie in `folder`."""
+    """Build the model in evaluation mode, with the trained or initial weights in `folder`."""
     model = Model()
     trained = Path(folder, "weights.safetensors")
     load_model(model, trained if trained.exists() else Path(folder, "initial.safetensors"))
@@ -68,7 +69,7 @@ def source(model: nn.Module, example: tuple[object, ...] | None = None, *, origi
         origin: what made the file, for its first line.
 
     Raises:
-        ExportError: the model holds something that has no plain source form; the message names module and reason.
+        ExportError: a part of the model has no plain source form; the message names module and reason.
     """
     _check(model)
     whole = layer(model) is not None or chain(model)
@@ -81,7 +82,7 @@ def source(model: nn.Module, example: tuple[object, ...] | None = None, *, origi
             methods += [
                 *_gap(methods),
                 f"    def forward{head}",
-                *statements(traced.evaluation, structure.access),
+                *statements(traced.evaluation, structure),
             ]
         else:
             passed = ", ".join(
@@ -90,8 +91,8 @@ def source(model: nn.Module, example: tuple[object, ...] | None = None, *, origi
             methods += [*_gap(methods), f"    def forward{head}"]
             methods += ["        run = self._train_forward if self.training else self._eval_forward"]
             methods += [f"        return run({passed})", "", f"    def _train_forward{head}"]
-            methods += statements(traced.training, structure.access)
-            methods += ["", f"    def _eval_forward{head}", *statements(traced.evaluation, structure.access)]
+            methods += statements(traced.training, structure)
+            methods += ["", f"    def _eval_forward{head}", *statements(traced.evaluation, structure)]
     body = [f"class Model({structure.base}):", "    def __init__(self):", *structure.lines]
     body += [*_gap(methods), *methods]
     code = "\n".join(body) + "\n"
@@ -112,12 +113,11 @@ def _gap(lines: list[str]) -> list[str]:
 
 def _assemble(model: nn.Module, code: str, origin: str, fixed: dict[str, object], constants: bool) -> str:
     title = type(model).__name__.removesuffix("Impl")
-    head = (
-        f'"""{title}, written by {origin} as plain PyTorch (torch>=2.5 and safetensors are all it needs).\n\n'
-    )
+    head = f'"""{title} as plain PyTorch, written by {origin}.\n\nNeeds torch>=2.5 and safetensors:\n\n'
     head += "    from model import load\n    model = load()\n"
     if fixed:
-        head += f"\nforward has {', '.join(f'{name}={value!r}' for name, value in fixed.items())} built in.\n"
+        values = ", ".join(f"{name}={value!r}" for name, value in fixed.items())
+        head += "\nBuilt into forward: " + values.replace("\\", "\\\\").replace('"', "'") + ".\n"
     if "Block(" in code:
         code = f"{BLOCK}\n\n{code}"
     standard = [f"import {name}" for name in ("math", "operator") if re.search(rf"\b{name}\.", code)]
@@ -138,23 +138,26 @@ def _check(model: nn.Module) -> None:
         raise ExportError(
             f"the model is wrapped in {type(model).__name__}; give the model inside, `model.module`"
         )
-    if isinstance(model, torch._dynamo.OptimizedModule):
+    if hasattr(model, "_orig_mod"):  # without importing torch._dynamo, which takes a second
         raise ExportError("the model is compiled; give the original, `model._orig_mod`")
     if isinstance(model, torch.jit.ScriptModule):
         raise ExportError("the model is a TorchScript module; give the nn.Module that it was made of")
     for path, module in model.named_modules():
         who = f"module {path or '(the model)'!r} ({type(module).__qualname__})"
         if parametrize.is_parametrized(module):
-            names = list(module.parametrizations)  # type: ignore[arg-type]
+            names = list(module.parametrizations)
             raise ExportError(
                 f"{who} has parametrizations of {names}; make them permanent first: "
                 f"torch.nn.utils.parametrize.remove_parametrizations(module, {names[0]!r})"
             )
+        if isinstance(module, LazyModuleMixin):  # its hooks go once it knows its shape
+            continue
         for kind in _HOOKS:
             hooks = [*getattr(module, kind).values()]
             if hooks:
                 name = getattr(hooks[0], "__qualname__", type(hooks[0]).__qualname__)
                 raise ExportError(
-                    f"{who} has a hook ({name}), which plain code would not have; remove it (`handle.remove()`, or "
+                    f"{who} has a hook ({name}), which plain code would not have; remove it "
+                    "(`handle.remove()`, or "
                     "torch.nn.utils.remove_weight_norm and its like), or write what it does into forward"
                 )

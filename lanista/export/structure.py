@@ -174,6 +174,11 @@ class Structure:
                 outermost.append(path)
         return outermost
 
+    def is_block(self, path: str) -> bool:
+        """Tell whether `path` is a module of the user's own of which something is kept."""
+        unit = self.units.get(path)
+        return unit is not None and not unit.is_layer and not plain_sequential(unit.module)
+
     def access(self, path: str) -> str:
         """Write how a method of the model reaches a module or tensor, as in `self.layers[0].weight`."""
         unit, whole, module, done = self.root, "self", self.model, ""
@@ -293,7 +298,7 @@ class Structure:
         return ties
 
     def _freeze(self, unit: _Unit) -> None:
-        """Write `requires_grad_(False)` for the outermost modules that are frozen as a whole, or for tensors."""
+        """Write `requires_grad_(False)` for the outermost modules that are all frozen, or for tensors."""
         prefix = unit.path + "." if unit.path else ""
         inside = {path: value for path, value in self.state.items() if path.startswith(prefix)}
         parameters = {path: value for path, value in inside.items() if isinstance(value, nn.Parameter)}
@@ -311,7 +316,7 @@ class Structure:
                 self._freeze(child)
 
     def train_lines(self) -> list[str]:
-        """Give the method that keeps modules in a mode of their own, as a frozen batch norm; empty if none are."""
+        """Give the method that keeps modules in a mode of their own, as a frozen batch norm, if any."""
         kept = [path for path in self.modes if path in self.units and path]
         outer = [path for path in kept if self.modes.get(path.rpartition(".")[0]) != self.modes[path]]
         if not outer and "" not in self.modes:

@@ -248,8 +248,21 @@ class _Tracer(fx.Tracer):
         for parameter in self.inputs:
             default = () if parameter.default is parameter.empty else (parameter.default,)
             proxy = self.create_proxy("placeholder", parameter.name, default, {})
-            proxies[parameter.name] = _unroll(proxy, self.unrolled.get(parameter.name))
+            proxies[parameter.name] = self._unroll(proxy, self.unrolled.get(parameter.name), parameter.name)
         return lambda: root_fn(self.root, **proxies), []
+
+    def _unroll(self, proxy: Any, example: object, name: str) -> Any:
+        """Give `proxy` the structure of `example`, so that forward can iterate over it."""
+        if isinstance(example, list | tuple):
+            length = self.create_proxy("call_function", len, (proxy,), {})
+            fits = self.create_proxy("call_function", operator.eq, (length, len(example)), {})
+            self.create_proxy(
+                "call_function", torch._assert, (fits, f"{name} must have {len(example)} items"), {}
+            )
+            return [self._unroll(proxy[index], part, name) for index, part in enumerate(example)]
+        if isinstance(example, dict):
+            return {key: self._unroll(proxy[key], part, name) for key, part in example.items()}
+        return proxy
 
     def create_node(self, kind: str, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
         node = super().create_node(kind, target, *args, **kwargs)
@@ -300,15 +313,6 @@ def _fault(model: nn.Module, error: Exception) -> ExportError:
         "The path through forward must not depend on tensor values or on the number of inputs: "
         "decide in __init__, use torch.where, or give example_input where forward loops over an input"
     )
-
-
-def _unroll(proxy: Any, example: object) -> Any:
-    """Give `proxy` the structure of `example`, so that forward can iterate over it."""
-    if isinstance(example, list | tuple):
-        return type(example)(_unroll(proxy[index], part) for index, part in enumerate(example))
-    if isinstance(example, dict):
-        return {key: _unroll(proxy[key], part) for key, part in example.items()}
-    return proxy
 
 
 def _autocast() -> tuple[bool, bool]:
