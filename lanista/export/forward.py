@@ -58,7 +58,7 @@ _IN_PLACE = {
 }
 _SCALAR_ATTRIBUTES = {"shape", "dtype", "device", "ndim"}
 _SCALAR_METHODS = {"size", "dim", "numel"}
-_RESERVED = {"self", "_", "torch", "nn", "F", "math", "operator", "annotations", "Path", "Block", "Model"}
+_RESERVED = {"self", "_", "torch", "nn", "F", "math", "operator", "float", "getattr", "len", "slice"}
 _VIEWS = {
     "view",
     "reshape",
@@ -233,9 +233,9 @@ class _Writer:
                 prefix = "return "
             elif node.target is operator.setitem:
                 prefix, text = f"{self._value(args[0])}[{self._index(args[1])}] = ", self._value(args[2])
-            elif node.target in _IN_PLACE and args[0] in dying:
-                self.names[node] = live[args[0]]
-                prefix, text = f"{live[args[0]]} {_IN_PLACE[node.target]} ", self._value(args[1])
+            elif node.target in _IN_PLACE and (args[0] in dying or args[0].op == "get_attr"):
+                self.names[node] = self._value(args[0])
+                prefix, text = f"{self.names[node]} {_IN_PLACE[node.target]} ", self._value(args[1])
             elif node in self.unpacked:
                 free = (name for name in _pool() if name not in held)
                 prefix = f"{self._targets(node, free, live)} = "

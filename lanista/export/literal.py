@@ -108,53 +108,48 @@ def literal(value: object, name: Callable[[fx.Node], str] | None = None) -> str:
 
 
 def layout(prefix: str, expression: str, indent: int) -> list[str]:
-    """Lines of `prefix + expression`, indented by `indent` spaces and broken at arguments where too long."""
+    """Break `prefix + expression` into lines at its arguments, where it is too long; indented by `indent`."""
     tree = ast.parse(expression, mode="eval").body
-    text = _broken(tree, expression, indent, len(prefix))
+    text = _broken(tree, expression.encode(), indent, len(prefix))
     return (" " * indent + prefix + text).split("\n")
 
 
-def _broken(tree: ast.expr, source: str, indent: int, before: int) -> str:
-    text = ast.get_source_segment(source, tree) or source
+def _broken(tree: ast.expr, source: bytes, indent: int, before: int) -> str:
+    """Write an expression that starts `before` columns after `indent`, over several lines if need be."""
+
+    def segment(part: ast.expr | None) -> str:
+        # ast.get_source_segment splits the source at each call; this is one line, in UTF-8 columns.
+        return source[part.col_offset : part.end_col_offset].decode() if part else ""
+
+    text = segment(tree)
     if indent + before + len(text) <= WIDTH:
         return text
-
-    def inner(part: ast.expr, before: int) -> str:
-        return _broken(part, source, indent + 4, before + 1)
-
+    parts: list[tuple[str, ast.expr]]
     match tree:
-        case ast.Call(func=ast.Attribute(value=ast.Call() as receiver), args=args, keywords=keywords) if (
-            len(ast.get_source_segment(source, receiver) or "") > WIDTH // 2
+        case ast.Call(func=ast.Attribute(value=ast.Call() as receiver)) if (
+            len(segment(receiver)) > WIDTH // 2
         ):
-            head = ast.get_source_segment(source, receiver) or ""
-            return _broken(receiver, source, indent, before) + text[len(head) :]
+            return _broken(receiver, source, indent, before) + text[len(segment(receiver)) :]
         case ast.Call(func=func, args=args, keywords=keywords) if args or keywords:
-            items = [inner(argument, 0) for argument in args]
-            for keyword in keywords:
-                label = f"{keyword.arg}=" if keyword.arg else "**"
-                items.append(label + inner(keyword.value, len(label)))
-            head = (ast.get_source_segment(source, func) or "") + "("
-            tail = ")"
-            if len(items) == 1 and isinstance([*args, *(k.value for k in keywords)][0], ast.List | ast.Dict):
-                # A lone list or dictionary hugs its brackets.
-                label = f"{keywords[0].arg}=" if keywords and keywords[0].arg else ""
-                value = [*args, *(keyword.value for keyword in keywords)][0]
-                return head + label + _broken(value, source, indent, before + len(head + label)) + tail
+            head, tail = segment(func) + "(", ")"
+            parts = [("", argument) for argument in args]
+            parts += [(f"{keyword.arg}=" if keyword.arg else "**", keyword.value) for keyword in keywords]
         case ast.List(elts=elements) if elements:
-            items, head, tail = [inner(element, 0) for element in elements], "[", "]"
+            head, parts, tail = "[", [("", element) for element in elements], "]"
         case ast.Tuple(elts=elements) if elements:
-            items, head, tail = [inner(element, 0) for element in elements], "(", ")"
+            head, parts, tail = "(", [("", element) for element in elements], ")"
         case ast.Dict(keys=keys, values=values) if values:
-            items, head, tail = [], "{", "}"
-            for key, value in zip(keys, values, strict=True):
-                label = f"{ast.get_source_segment(source, key)}: " if key else "**"
-                items.append(label + inner(value, len(label)))
+            labels = [f"{segment(key)}: " for key in keys]
+            head, parts, tail = "{", list(zip(labels, values, strict=True)), "}"
         case _:
             return text
+    label, first = parts[0]
+    if len(parts) == 1 and isinstance(tree, ast.Call) and isinstance(first, ast.List | ast.Dict):
+        # A lone list or dictionary hugs its brackets.
+        return head + label + _broken(first, source, indent, before + len(head + label)) + tail
+    items = [label + _broken(part, source, indent + 4, len(label) + 1) for label, part in parts]
     pad = " " * (indent + 4)
-    if all(len(item) <= _SHORT for item in items):
-        filled = textwrap.fill(
-            ", ".join(items), WIDTH - len(pad), break_long_words=False, break_on_hyphens=False
-        )
+    if len(items) > 1 and all(len(item) <= _SHORT for item in items):
+        filled = textwrap.fill(", ".join(items), WIDTH - len(pad) - 1, break_on_hyphens=False)
         return f"{head}\n{textwrap.indent(filled, pad)},\n{' ' * indent}{tail}"
     return head + "\n" + "".join(f"{pad}{item},\n" for item in items) + " " * indent + tail

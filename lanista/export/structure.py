@@ -49,9 +49,11 @@ class _Unit:
             return "ModuleList"
         if self.names and numbered and isinstance(self.module, nn.ParameterList):
             return "ParameterList"
-        if isinstance(self.module, nn.ParameterDict) and not self.children:
-            return "ParameterDict"
         plain = all(map(_is_name, self.names))
+        parameters = all(isinstance(value, nn.Parameter) for value in self.tensors.values())
+        only_parameters = bool(self.tensors) and parameters and not self.children
+        if only_parameters and (isinstance(self.module, nn.ParameterDict) or not plain):
+            return "ParameterDict"
         if not self.tensors and (isinstance(self.module, nn.ModuleDict) or not plain):
             return "ModuleDict"
         return "Block"

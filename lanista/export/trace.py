@@ -173,6 +173,7 @@ class _Session:
                     f"{_title(model)}.forward draws random numbers that a graph would draw only once; "
                     "draw them with torch in the shape of an input, as in `torch.rand_like(x)`"
                 )
+            self._refuse_assignments()
             for node in graph.nodes:
                 node.meta["call"] = (node.args, node.kwargs)
                 if node.op == "get_attr":
@@ -182,9 +183,22 @@ class _Session:
                 self._settle(node)
         return graph, modes
 
+    def _refuse_assignments(self) -> None:
+        """Find buffers that forward replaced. Written in place, they are the same tensor still."""
+        for path, module in self.model.named_modules():
+            for name, value in module._buffers.items():
+                written = getattr(value, "node", None)
+                if isinstance(written, fx.Node) and written.target not in _WRITES:
+                    raise ExportError(
+                        f"forward replaces the buffer {f'{path}.{name}'.lstrip('.')!r} {place(written)}, which "
+                        f"a graph cannot do; write into it, as in `self.{name}.copy_(...)`"
+                    )
+
     def _settle(self, node: fx.Node) -> None:
         """Give a tensor that the forward made from constants a lasting name."""
         value = node.meta["value"]
+        if isinstance(value, fx.Proxy):  # a buffer that forward wrote into, and that is itself again by now
+            value = node.meta["value"] = operator.attrgetter(str(node.target))(self.model)
         if not isinstance(value, Tensor):
             raise ExportError(
                 f"{_title(self.model)} passes {node.target!r}, a {type(value).__qualname__}, as a value "
@@ -198,6 +212,9 @@ class _Session:
                 self.constants.append(value)
             index = known[0] if known else len(self.constants) - 1
             node.target = f"{'_' * hasattr(self.model, f'constant{index}')}constant{index}"
+
+
+_WRITES: set[object] = set()
 
 
 class _Proxy(fx.Proxy):
@@ -222,7 +239,9 @@ def _in_place(function: Callable[[Any, Any], Any]) -> Callable[[_Proxy, Any], An
 
 
 for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"):
-    setattr(_Proxy, f"__i{_name}__", _in_place(getattr(operator, f"i{_name}")))
+    _write = getattr(operator, f"i{_name}")
+    _WRITES.add(_write)
+    setattr(_Proxy, f"__i{_name}__", _in_place(_write))
 
 
 class _Tracer(fx.Tracer):
