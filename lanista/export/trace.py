@@ -189,9 +189,10 @@ class _Session:
             for name, value in module._buffers.items():
                 written = getattr(value, "node", None)
                 if isinstance(written, fx.Node) and written.target not in _WRITES:
+                    full = f"{path}.{name}".lstrip(".")
                     raise ExportError(
-                        f"forward replaces the buffer {f'{path}.{name}'.lstrip('.')!r} {place(written)}, which "
-                        f"a graph cannot do; write into it, as in `self.{name}.copy_(...)`"
+                        f"forward replaces the buffer {full!r} {place(written)}, which a graph cannot do; "
+                        f"write into it, as in `self.{name}.copy_(...)`"
                     )
 
     def _settle(self, node: fx.Node) -> None:

@@ -1,5 +1,6 @@
 import copy
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -274,9 +275,9 @@ ZOO = {
 RUN = """
 import importlib.util, pathlib, sys, torch
 sys.modules["lanista"] = None  # importing it raises
-for folder in sorted(pathlib.Path(sys.argv[1]).iterdir()):
-    case = torch.load(folder.with_name(folder.name) / ".." / ".." / "cases" / folder.name, weights_only=False)
-    spec = importlib.util.spec_from_file_location("model", folder / "model.py")
+for case_file in sorted(pathlib.Path("cases").iterdir()):
+    case = torch.load(case_file, weights_only=False)
+    spec = importlib.util.spec_from_file_location("model", pathlib.Path("models", case_file.name, "model.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     model = module.load()
@@ -285,7 +286,7 @@ for folder in sorted(pathlib.Path(sys.argv[1]).iterdir()):
     torch.manual_seed(3)
     case["training"] = model.train()(*case["inputs"])
     case["keys"] = list(model.state_dict())
-    torch.save(case, folder.with_name(folder.name) / ".." / ".." / "cases" / folder.name)
+    torch.save(case, case_file)
 """
 
 
@@ -308,7 +309,7 @@ def runs(tmp_path_factory):
         write_folder(seeded(make), root / "models" / name, card={}, architecture={}, example_input=inputs)
         torch.save({"inputs": inputs}, root / "cases" / name)
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", RUN, str(root / "models")],
+        [sys.executable, "-W", "ignore", "-c", RUN],
         capture_output=True,
         text=True,
         cwd=root,
@@ -542,12 +543,11 @@ def test_another_memory_layout_is_no_other_output(tmp_path):
     export(model, tmp_path / "net", example_input=image().contiguous(memory_format=torch.channels_last))
 
 
-def test_a_written_folder_reports_itself(runs):
-    done = subprocess.run(
-        [sys.executable, "model.py"], cwd=runs[1] / "chain", capture_output=True, text=True, check=True
-    )
-    assert "Linear(in_features=3, out_features=4, bias=True)" in done.stdout
-    assert "26 parameters" in done.stdout
+def test_a_written_folder_reports_itself(runs, capsys):
+    runpy.run_path(str(runs[1] / "chain" / "model.py"), run_name="__main__")
+    report = capsys.readouterr().out
+    assert "Linear(in_features=3, out_features=4, bias=True)" in report
+    assert "26 parameters" in report
 
 
 LAYER = st.sampled_from(
