@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from torch import nn
@@ -36,11 +37,11 @@ def LayerChoice(candidates: Sequence[Candidate] | Mapping[str, Candidate], *, la
     named = candidates.items() if isinstance(candidates, Mapping) else enumerate(candidates)
     parts: dict[str | int, Candidate] = dict(named)
     for name, part in parts.items():
-        if not isinstance(name, str | int):
+        if not isinstance(name, str | int) or isinstance(name, bool):
             raise SpaceError(f"candidate name {name!r} ({type(name).__name__}) is not a string")
         if not callable(part):
             raise SpaceError(f"candidate {name!r} is {part!r} ({type(part).__name__}); {ADVICE}")
-    domain = Categorical(parts)
+    domain = _domain(tuple(parts))
     context = current()
     label = context.name("LayerChoice", label)
     chosen = context.decide(label, domain)
@@ -51,6 +52,12 @@ def LayerChoice(candidates: Sequence[Candidate] | Mapping[str, Candidate], *, la
         if name == chosen:  # tracing builds all candidates, perhaps with real weights: keep no other
             kept.append(layer)
     return kept[0]
+
+
+@lru_cache(maxsize=1024)
+def _domain(names: tuple[str | int, ...]) -> Categorical:
+    """The domain of these names. A model asks the same questions in each build, and often in each cell."""
+    return Categorical(names)
 
 
 def make(candidate: Candidate, what: str) -> nn.Module:
