@@ -368,8 +368,7 @@ class _Run:
         if isinstance(event, Started):
             if event.attempt > 1:
                 self._storage.start(self._record, event.number, attempt=event.attempt, log=event.log)
-                trial = replace(trial, started=time.time())
-            self._live[event.number] = replace(trial, log=event.log, attempts=event.attempt)
+            self._live[event.number] = replace(trial, log=event.log, attempts=event.attempt, started=time.time())
         else:
             del self._live[event.number]
             self._finish(trial, event)
@@ -385,7 +384,6 @@ class _Run:
             scores=self._experiment.objectives.scores(outcome.metrics) if completed else (),
             error=outcome.error,
             attempts=event.attempts,
-            started=trial.started or time.time(),
             finished=time.time(),
             log=trial.log if trial.log is not None and Path(trial.log).exists() else None,
             weights=str(weights) if completed and weights.exists() else None,
