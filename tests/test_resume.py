@@ -18,6 +18,7 @@ from torch import nn
 
 from lanista import Experiment, FunctionalEvaluator, ModelSpace, ProcessExecutor, choice, cli, integer
 from lanista.errors import ExperimentError, StorageError
+from lanista.experiment import KEPT_WEIGHTS
 from lanista.storage import Storage
 from lanista.strategy import GridSearch, RegularizedEvolution
 from lanista.trial import State
@@ -156,7 +157,7 @@ def test_killed_within_replay_nothing_happened(file, whole):
     assert told(make(file)) == whole[:30]
 
 
-@pytest.mark.parametrize("figure", ["workers"])
+@pytest.mark.parametrize("figure", ["fork", "workers"])
 def test_killed_at_random_moments_it_loses_nothing(figure):
     """The benchmark, in small; how many kills there are in time depends on the machine."""
     sizes = {"fork": ("8", "60"), "workers": ("2", "30")}[figure]
@@ -184,6 +185,18 @@ def test_an_interrupted_trial_starts_when_it_is_tried_again(file):
     for trial, begin in zip(make(file).trials, begins, strict=True):
         assert trial.started <= begin <= trial.finished
     assert make(file).trials[3].started > begins[2]
+
+
+def test_weights_that_a_killed_run_left_over_are_deleted(file):
+    experiment = make(file, keep_weights=True)
+    experiment.run(max_trials=KEPT_WEIGHTS + 5)
+    kept = {Path(trial.weights) for trial in experiment.trials if trial.weights}
+    forgotten = next(trial.number for trial in experiment.trials if not trial.weights)
+    folder = next(iter(kept)).parent
+    for name in (f"{forgotten}.safetensors", "7.tmp", ".tmpAbC123"):
+        (folder / name).write_bytes(b"half of it")
+    make(file, keep_weights=True).run(max_trials=KEPT_WEIGHTS + 5)
+    assert set(folder.iterdir()) == kept
 
 
 # --- a second runner ----------------------------------------------------------------------------------------
