@@ -432,13 +432,12 @@ def _trial_table(trials: Sequence[Trial]) -> Table:
     plain = all(trial.state is State.COMPLETED for trial in trials)
     table = _table("Trial>", *([] if plain else ["State"]), *(f"{escape(name)}>" for name in metrics), "Time>", "Architecture")
     for trial in trials:
-        error = (trial.error or "").strip().rpartition("\n")[2]
         table.add_row(
             str(trial.number),
             *([] if plain else [COLORED[trial.state]]),
             *(f"{trial.metrics[name]:.5g}" if name in trial.metrics else "" for name in metrics),
             "" if trial.duration is None else _span(trial.duration),
-            f"[red]{escape(error)}[/red]" if error else _architecture(trial.architecture),
+            f"[red]{escape(trial.reason)}[/red]" if trial.error else _architecture(trial.architecture),
         )
     return table
 

@@ -392,7 +392,7 @@ class _Run:
         self._storage.finish(self._record, ended)
         self._strategy.observe(ended)
         if ended.state is State.FAILED:
-            logger.warning("trial %d failed: %s", ended.number, (ended.error or "").strip().rpartition("\n")[2])
+            logger.warning("trial %d failed: %s", ended.number, ended.reason)
         self._keep(ended)
         self._progress.ended(ended)
 

@@ -380,6 +380,7 @@ def test_whatever_evaluations_do_each_trial_ends_as_it_should(file, lanista):
     experiment.run()
     trials = experiment.trials
     assert [trial.architecture["what"] for trial in trials] == list(AMOK)
+    _, listed = lanista("trials", "test", "--storage", file)
     for trial in trials:
         what = trial.architecture["what"]
         state, words, _ = AMOK[what]
@@ -390,9 +391,34 @@ def test_whatever_evaluations_do_each_trial_ends_as_it_should(file, lanista):
         assert (len(output) > 2**20) == (what == "print")
         code, shown = lanista("show", "test", trial.number, "--storage", file)
         assert code == 0
-        assert words in shown
+        assert words in shown and words in trial.reason
+        assert state is State.COMPLETED or trial.reason in listed
         # The error quotes the end of the log; there Python tells where it was when it crashed.
         quoted = {"raise": "in amok", "segfault": "in amok", "print": "", "nothing": ""}.get(
             what, f"about to {what}"
         )
         assert quoted in shown
+
+
+@pytest.mark.parametrize(
+    ("fail", "reason"),
+    [
+        (lambda: int("x"), "ValueError: invalid literal for int() with base 10: 'x'"),
+        (lambda: json.loads("{\n}}"), "json.decoder.JSONDecodeError: Extra data: line 2 column 2 (char 3)"),
+        (
+            lambda: exec("raise RuntimeError('first line\\nsecond line\\n  third')"),
+            "RuntimeError: first line",
+        ),
+        (
+            lambda: exec("try: 1 / 0\nexcept ArithmeticError as e: raise KeyError('no') from e"),
+            "KeyError: 'no'",
+        ),
+        (lambda: exec("="), "SyntaxError: invalid syntax"),
+        (lambda: sys.exit(3), "SystemExit: 3"),
+    ],
+)
+def test_a_failed_trial_has_its_reason_in_one_line(fail, reason, caplog):
+    experiment = make(":memory:", lambda model: fail())
+    experiment.run(max_trials=1)
+    assert experiment.trials[0].reason == reason
+    assert f"trial 0 failed: {reason}" in caplog.messages
