@@ -241,16 +241,19 @@ def trials(
     if as_csv and as_json:
         raise typer.BadParameter("give one of --csv and --json")
     with _opened(storage) as opened:
-        found = opened.trials(_record(opened, name), state=state)
+        record = _record(opened, name)
+        found = opened.trials(record, state=state, last=None if as_json or as_csv else last)
+        counts = opened.counts(record)
     if as_json:
         for trial in found:
             sys.stdout.write(json.dumps(_plain(trial)) + "\n")
     elif as_csv:
         _write_csv(found)
     else:
-        if len(found) > last:
-            out.print(f"The last {last} of {len(found):,} trials (more: --last N, --csv, --json):")
-        out.print(_trial_table(found[-last:]))
+        there = sum(counts.values()) if state is None else counts[state]
+        if there > last:
+            out.print(f"The last {last} of {there:,} trials (more: --last N, --csv, --json):")
+        out.print(_trial_table(found))
 
 
 @app.command()
