@@ -243,16 +243,19 @@ def trials(
     if as_csv and as_json:
         raise typer.BadParameter("give one of --csv and --json")
     with _opened(storage) as opened:
-        found = opened.trials(_record(opened, name), state=state)
+        record = _record(opened, name)
+        found = opened.trials(record, state=state, last=None if as_json or as_csv else last)
+        counts = opened.counts(record)
     if as_json:
         for trial in found:
             sys.stdout.write(json.dumps(_plain(trial)) + "\n")
     elif as_csv:
         _write_csv(found)
     else:
-        if len(found) > last:
-            out.print(f"The last {last} of {len(found):,} trials (more: --last N, --csv, --json):")
-        out.print(_trial_table(found[-last:]))
+        there = sum(counts.values()) if state is None else counts[state]
+        if there > last:
+            out.print(f"The last {last} of {there:,} trials (more: --last N, --csv, --json):")
+        out.print(_trial_table(found))
 
 
 @app.command()
@@ -442,14 +445,13 @@ def _trial_table(trials: Sequence[Trial], *, without: Mapping[str, Any] = Mappin
         "Architecture",
     )
     for trial in trials:
-        error = (trial.error or "").strip().rpartition("\n")[2]
         table.add_row(
             str(trial.number),
             *([] if plain else [COLORED[trial.state]]),
             *(f"{trial.metrics[name]:.5g}" if name in trial.metrics else "" for name in metrics),
             "" if trial.duration is None else _span(trial.duration),
-            f"[red]{escape(error)}[/red]"
-            if error
+            f"[red]{escape(trial.reason)}[/red]"
+            if trial.error
             else _architecture({label: v for label, v in trial.architecture.items() if label not in without}),
         )
     return table

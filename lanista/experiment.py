@@ -271,6 +271,7 @@ class _Run:
 
     def run(self) -> None:
         self._replay()
+        self._sweep()
         interrupted = list(self._live.values())
         folder = self._storage.folder(self._record.name)
         self._storage.log(self._record, "run", f"{self._proposed} trials, {len(interrupted)} interrupted")
@@ -379,7 +380,7 @@ class _Run:
 
     def _finish(self, trial: Trial, event: Finished) -> None:
         outcome = self._checked(event.outcome)
-        weights = self._task.weights / f"{trial.number}.safetensors"
+        weights = self._file(trial)
         completed = outcome.state is State.COMPLETED
         ended = replace(
             trial,
@@ -395,7 +396,7 @@ class _Run:
         self._storage.finish(self._record, ended)
         self._strategy.observe(ended)
         if ended.state is State.FAILED:
-            logger.warning("trial %d failed: %s", ended.number, (ended.error or "").strip().rpartition("\n")[2])
+            logger.warning("trial %d failed: %s", ended.number, ended.reason)
         self._keep(ended)
         self._progress.ended(ended)
 
@@ -413,6 +414,8 @@ class _Run:
     def _keep(self, ended: Trial) -> None:
         """Keep the weights of the best trials, and delete those of others."""
         if ended.weights is None:
+            # The file is there if the run was killed after it forgot these weights.
+            self._file(ended).unlink(missing_ok=True)
             return
         self._kept = best([*self._kept, ended])
         if len(self._kept) <= KEPT_WEIGHTS:
@@ -422,6 +425,14 @@ class _Run:
             self._kept.remove(trial)
             self._storage.forget_weights(self._record, trial.number)
             Path(str(trial.weights)).unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Delete what was being written when a run or a worker was killed; safetensors writes aside, too."""
+        for file in self._task.weights.glob("*.tmp*"):
+            file.unlink(missing_ok=True)
+
+    def _file(self, trial: Trial) -> Path:
+        return self._task.weights / f"{trial.number}.safetensors"
 
     def _report(self, counts: Mapping[State, int]) -> None:
         if counts[State.FAILED] and not counts[State.COMPLETED]:

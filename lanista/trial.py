@@ -14,6 +14,9 @@ from lanista.space.domain import Architecture
 DEFAULT_METRIC = "score"
 """Name of the metric when an evaluator returns or reports a bare number."""
 
+TRACEBACK = "Traceback (most recent call last):"
+"""The line with which Python begins a traceback, and each further one of a chain of exceptions."""
+
 
 class State(StrEnum):
     """Where a trial stands. A `running` trial whose experiment is not running was interrupted."""
@@ -100,6 +103,14 @@ class Trial:
         if self.started is None or self.finished is None:
             return None
         return self.finished - self.started
+
+    @property
+    def reason(self) -> str:
+        """The error in one line: the exception without traceback, or how the worker ended; empty if there is none."""
+        error = (self.error or "").strip()
+        if error.startswith(TRACEBACK):
+            error = error.rpartition(f"{TRACEBACK}\n")[2]
+        return next((line for line in error.splitlines() if not line.startswith(" ")), "")
 
     def report(self, value: float | Mapping[str, float], step: int | None = None) -> None:
         """Record an intermediate result; call it from the evaluation.

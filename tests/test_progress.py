@@ -21,7 +21,7 @@ def test_the_line_has_trials_best_failures_and_time_left():
         progress.ended(ended(0, 0.5))
         progress.ended(ended(1, 0.75))
         progress.ended(ended(2, 0.6))
-        progress.ended(ended(3, state=State.FAILED, error="Traceback\nValueError: no"))
+        progress.ended(ended(3, state=State.FAILED, error="Traceback (most recent call last):\nValueError: no"))
         line = progress.status()
     assert line.startswith("4/10 trials · best accuracy 0.75 (#1)")
     assert "1 failed" in line

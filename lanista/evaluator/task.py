@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import random
 import sys
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class Task:
         if evaluator.keep_weights:
             self.weights.mkdir(parents=True, exist_ok=True)
             file = self.weights / f"{trial.number}.safetensors"
-            aside = file.with_suffix(".tmp")
+            aside = file.with_suffix(f".tmp{os.getpid()}")  # a worker may outlive its run by a second
             save_model(model, str(aside))
             aside.replace(file)
         return metrics

@@ -258,7 +258,7 @@ class ProcessExecutor(Executor):
             self._queue.appendleft(job)
         self._launch(session, worker.slot)
         if job and attempt >= self._tries:
-            error = f"{cause} in attempt {attempt} of {self._tries}; {_tail(job.log)}"
+            error = f"{cause} in attempt {attempt} of {self._tries}\n{_tail(job.log)}"
             self._finish(session, job, Outcome(State.FAILED, error=error))
 
 

@@ -108,7 +108,7 @@ def _redirect(null: int, log: Path, attempt: int) -> None:
     for descriptor in (1, 2):
         os.dup2(target, descriptor)
     os.close(target)
-    if attempt > 1:
+    if os.fstat(1).st_size:  # of an earlier attempt, or an earlier run
         os.write(1, f"\n--- attempt {attempt} ---\n".encode())
     # New objects, as an evaluation may have closed or replaced them; unbuffered, so a crash loses nothing.
     sys.stdout, sys.stderr = _stream(1), _stream(2)

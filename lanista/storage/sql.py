@@ -328,13 +328,14 @@ class Storage:
             if len(rows) < PAGE:
                 return
 
-    def trials(self, record: Record, *, state: State | None = None) -> list[Trial]:
-        """Return the trials, or those in one state, by number."""
-        query = select(*_TRIAL).where(trial.c.experiment_id == record.id).order_by(trial.c.number)
+    def trials(self, record: Record, *, state: State | None = None, last: int | None = None) -> list[Trial]:
+        """Return the trials, or those in one state, by number; only the `last` ones, if that is given."""
+        query = select(*_TRIAL).where(trial.c.experiment_id == record.id)
         if state is not None:
             query = query.where(trial.c.state == state.value)
+        query = query.order_by(trial.c.number.desc()).limit(last)
         with self._database.read() as connection:
-            return [_trial(row) for row in connection.execute(query)]
+            return [_trial(row) for row in connection.execute(query)][::-1]
 
     def trial(self, record: Record, number: int) -> Trial | None:
         """Return one trial, or None."""

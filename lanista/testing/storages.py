@@ -132,6 +132,8 @@ class Model:
         """Compare with what `storage` reads."""
         assert storage.find(record.name) == record
         assert storage.trials(record) == list(self.trials.values())
+        for last in (0, 1, len(self.trials), len(self.trials) + 1):
+            assert storage.trials(record, last=last) == list(self.trials.values())[-last or len(self.trials) :]
         counts = {state: storage.trials(record, state=state) for state in State}
         assert storage.counts(record) == {state: len(trials) for state, trials in counts.items()}
         assert sorted(trial.number for trials in counts.values() for trial in trials) == list(self.trials)

@@ -108,13 +108,13 @@ def wait_for_death(path):
 
 
 DEATHS = {
-    segfault: r"^the worker died with signal SIGSEGV in attempt 2 of 2; (?s:.*)Segmentation fault",
-    leave: r"^the worker exited with code 3 in attempt 2 of 2; ",
-    vanish: r"^the worker died with signal SIGKILL \(out of memory\?\) in attempt 2 of 2; ",
+    segfault: r"^the worker died with signal SIGSEGV in attempt 2 of 2\n(?s:.*)Segmentation fault",
+    leave: r"^the worker exited with code 3 in attempt 2 of 2\n",
+    vanish: r"^the worker died with signal SIGKILL \(out of memory\?\) in attempt 2 of 2\n",
     vanish_from_a_child: r"^the worker died with signal SIGKILL",
-    disconnect: r"^the worker exited with code 1 in attempt 2 of 2; (?s:.*)OSError",
+    disconnect: r"^the worker exited with code 1 in attempt 2 of 2\n(?s:.*)OSError",
     leave_a_thread: r"^the worker closed its connection (?s:.*)GeneratorExit",
-    hang: r"^the trial took longer than time_limit=1 s in attempt 2 of 2; ",
+    hang: r"^the trial took longer than time_limit=1 s in attempt 2 of 2\n",
 }
 
 
@@ -190,7 +190,7 @@ def test_without_retries_the_first_death_fails_the_trial_but_an_exception_never_
     assert len(set(pids[:4])) == 1
     assert pids[4] != pids[3]
     assert [event.attempts for event in events if isinstance(event, Finished)] == [1] * 5
-    assert "attempt 1 of 1; it printed nothing" in outcomes(events)[3].error
+    assert "attempt 1 of 1\nit printed nothing" in outcomes(events)[3].error
 
 
 def test_random_kills_lose_no_trial_and_double_none(tmp_path):

@@ -61,7 +61,7 @@ def test_a_log_is_appended_to_and_tells_attempts_apart(tmp_path):
 
     (tmp_path / "0.log").write_text("from an earlier run\n")
     collect(ProcessExecutor(1, devices=["cpu"], retries=1), work, numbered(1), tmp_path)
-    expected = "from an earlier run\nattempt 1\n\n--- attempt 2 ---\nattempt 2\n"
+    expected = "from an earlier run\n\n--- attempt 1 ---\nattempt 1\n\n--- attempt 2 ---\nattempt 2\n"
     assert (tmp_path / "0.log").read_text() == expected
 
 
