@@ -3,6 +3,7 @@
 import ast
 import builtins
 import os
+import re
 import subprocess
 import sys
 import tokenize
@@ -16,31 +17,23 @@ import lanista
 ROOT = Path(lanista.__file__).parent
 TESTS = Path(__file__).parent
 
-# What each part of the package (a module or package directly under lanista) may import beside itself.
-BASE = {"errors", "serialize", "space", "trial"}
-TABLE = {
-    "errors": set(),
-    "serialize": {"errors"},
-    "space": {"errors"},
-    "trial": {"errors", "space"},
-    "objective": BASE,
-    "nn": BASE,
-    "graph": BASE | {"nn"},
-    "model": BASE | {"nn"},
-    "strategy": BASE - {"serialize"},
-    "oneshot": BASE | {"nn", "graph", "model"},
-    "evaluator": BASE | {"nn", "graph", "model"},
-    "profile": BASE | {"nn", "graph", "model"},
-    "export": BASE | {"nn", "graph", "model"},
-    "hub": BASE | {"nn", "graph", "model"},
-    "executor": BASE,
-    "storage": BASE | {"objective"},
-}
-TABLE["benchmark"] = {*TABLE, "evaluator", "hub"} - {"executor", "storage", "oneshot"}
-for third in ("progress", "experiment", "annotation", "testing"):
-    TABLE[third] = {*TABLE} - {"testing"}
-for top in ("cli", "dashboard"):
-    TABLE[top] = {*TABLE} - {"testing", "cli", "dashboard"}
+
+def table():
+    """What each part of the package (a module or package directly under lanista) may import beside itself."""
+    rows = re.findall(
+        r"^\| (L\d) \| (\w+) \| ([\w, ]*)\|$", (TESTS.parent / "docs/design.md").read_text(), re.MULTILINE
+    )
+    assert rows
+    layers = {}
+    for layer, name, _ in rows:
+        layers.setdefault(layer, set()).add(name)
+    return {
+        name: set().union(*(layers.get(word, {word}) for word in re.findall(r"\w+", allowed)))
+        for _, name, allowed in rows
+    }
+
+
+TABLE = table()
 
 # The only imports inside functions: the command line starts fast, and so does a storage without a migration.
 LAZY = {("cli", None), ("storage", "lanista.storage.migration")}

@@ -11,6 +11,7 @@ from collections import deque
 from typing import Literal, final
 
 from lanista.errors import SpaceError
+from lanista.objective import dominates
 from lanista.space.domain import Architecture
 from lanista.space.search import SearchSpace
 from lanista.strategy import setting
@@ -90,10 +91,5 @@ class RegularizedEvolution(Strategy):
     def _tournament(self) -> Architecture:
         sample = self._rng.choices(self._population, k=self._sample_size)
         scores = {candidate.scores for candidate in sample}
-        best = {score for score in scores if not any(_dominates(other, score) for other in scores)}
+        best = {score for score in scores if not any(dominates(other, score) for other in scores)}
         return self._rng.choice([candidate for candidate in sample if candidate.scores in best]).architecture
-
-
-def _dominates(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    """Whether `a` is nowhere worse than `b`, and somewhere better."""
-    return a != b and all(x >= y for x, y in zip(a, b, strict=True))
