@@ -19,6 +19,19 @@ def cli() -> str:
     return note + html.unescape(page).strip() + "\n"
 
 
+def said(value: object) -> str:
+    """A figure for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{name} {said(part)}" for name, part in value.items()) + ")"
+    if isinstance(value, list):
+        return ", ".join(map(said, value)) or "none"
+    if isinstance(value, float) and value < 1000:
+        return f"{value:.4g}"
+    return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
+
+
 def benchmarks() -> str:
     """The recorded figures as a table."""
     lines = [json.loads(line) for line in (HERE / "benchmarks.jsonl").read_text().splitlines()]
@@ -33,12 +46,11 @@ def benchmarks() -> str:
             ]
             continue
         details = ", ".join(
-            f"{k.replace('_', ' ')} {v:,}" if isinstance(v, int) else f"{k.replace('_', ' ')} {v}"
-            for k, v in line.items()
-            if k not in ("name", "value", "unit", "limit")
+            f"{name.replace('_', ' ')} {said(value)}"
+            for name, value in line.items()
+            if name not in ("name", "value", "unit", "limit")
         )
-        value = f"{line['value']:,}" if line["value"] >= 1000 else line["value"]
-        rows.append(f"| {line['name']} | {value} {line['unit']} | {line.get('limit', '')} | {details} |")
+        rows.append(f"| {line['name']} | {said(line['value'])} {line['unit']} | {line.get('limit', '')} | {details} |")
     return (
         "<!-- Made by `make docs` from docs/benchmarks.jsonl; do not edit. -->\n\n# Benchmarks\n\n"
         "What the commands of `benchmarks/` printed when they were last recorded. Machines differ and are noisy:\n"
