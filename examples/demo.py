@@ -25,7 +25,7 @@ from lanista import Experiment, FunctionalEvaluator, ModelSpace, ProcessExecutor
 from lanista.nn import InputChoice, LayerChoice, Repeat
 from lanista.strategy import Deduplicated, Random, RegularizedEvolution
 
-TRIALS = 24
+TRIALS = 36
 EPOCHS = 3
 FOLDER = Path("demo")
 
@@ -160,7 +160,7 @@ def compare(console: Console) -> None:
     """Evolution beside random search at the same number of trials."""
     table = Table(title="Best validation accuracy after so many trials")
     table.add_column("strategy")
-    counts = [n for n in (6, 12, 18, 24, 48, 96) if n <= min(len(evolution.trials), len(random.trials))]
+    counts = [n for n in (6, 12, 24, 36, 72, 144) if n <= min(len(evolution.trials), len(random.trials))]
     for count in counts:
         table.add_column(str(count), justify="right")
     for search in (evolution, random):
