@@ -59,7 +59,7 @@ def test_generated_pages_are_current(name):
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
 def test_examples_run(example, tmp_path):
     words = {
-        "quickstart": "accuracy 0.",
+        "quickstart": "'score': 0.",
         "training_loop": "exported to training_loop_model",
         "joint": "'lr'",
         "constraint": "parameters",
