@@ -1,4 +1,4 @@
-"""The shortest search, in twenty lines: real images (scikit-learn's digits), and networks of chosen width and depth."""
+"""The shortest search, in some twenty lines: real images (scikit-learn's digits), and networks of chosen width and depth."""
 
 import torch
 from sklearn.datasets import load_digits
