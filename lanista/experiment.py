@@ -306,6 +306,8 @@ class _Run:
                         logger.info("the strategy has nothing left to try after %d trials", self._proposed)
                         exhausted = True
                         break
+                    # A file of an earlier database, which somebody deleted, is not this trial's.
+                    self._weights(trial).unlink(missing_ok=True)
                     self._storage.propose(self._record, trial)
                 self._live[trial.number] = trial
                 self._executor.submit(trial)
@@ -379,7 +381,7 @@ class _Run:
 
     def _finish(self, trial: Trial, event: Finished) -> None:
         outcome = self._checked(event.outcome)
-        weights = self._task.weights / f"{trial.number}.safetensors"
+        weights = self._weights(trial)
         completed = outcome.state is State.COMPLETED
         ended = replace(
             trial,
@@ -398,6 +400,9 @@ class _Run:
             logger.warning("trial %d failed: %s", ended.number, (ended.error or "").strip().rpartition("\n")[2])
         self._keep(ended)
         self._progress.ended(ended)
+
+    def _weights(self, trial: Trial) -> Path:
+        return self._task.weights / f"{trial.number}.safetensors"
 
     def _checked(self, outcome: Outcome) -> Outcome:
         """A completed trial without the metrics that the objectives name is a failed one, and ends the run."""
