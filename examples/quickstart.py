@@ -1,4 +1,4 @@
-"""The shortest search, in some twenty lines: real images (scikit-learn's digits), and networks of chosen width and depth."""
+"""The shortest search: real images (scikit-learn's digits), and networks of chosen width, depth and layers."""
 
 import torch
 from sklearn.datasets import load_digits

@@ -313,6 +313,7 @@ def _execute(file: Path, name: str) -> ModuleType:
     module = ModuleType(name)
     module.__file__ = str(file)
     sys.modules[name] = module
+    sys.argv = [str(file)]  # a script that reads its arguments finds none, rather than ours
     if str(file.parent) not in sys.path:
         sys.path.insert(0, str(file.parent))
     exec(compile(file.read_text(), str(file), "exec"), vars(module))

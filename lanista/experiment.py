@@ -307,6 +307,8 @@ class _Run:
                         logger.info("the strategy has nothing left to try after %d trials", self._proposed)
                         exhausted = True
                         break
+                    # A file of an earlier database, which somebody deleted, is not this trial's.
+                    self._weights(trial).unlink(missing_ok=True)
                     self._storage.propose(self._record, trial)
                 self._live[trial.number] = trial
                 self._executor.submit(trial)
@@ -380,7 +382,7 @@ class _Run:
 
     def _finish(self, trial: Trial, event: Finished) -> None:
         outcome = self._checked(event.outcome)
-        weights = self._file(trial)
+        weights = self._weights(trial)
         completed = outcome.state is State.COMPLETED
         ended = replace(
             trial,
@@ -400,6 +402,9 @@ class _Run:
         self._keep(ended)
         self._progress.ended(ended)
 
+    def _weights(self, trial: Trial) -> Path:
+        return self._task.weights / f"{trial.number}.safetensors"
+
     def _checked(self, outcome: Outcome) -> Outcome:
         """A completed trial without the metrics that the objectives name is a failed one, and ends the run."""
         if outcome.state is not State.COMPLETED:
@@ -415,7 +420,7 @@ class _Run:
         """Keep the weights of the best trials, and delete those of others."""
         if ended.weights is None:
             # The file is there if the run was killed after it forgot these weights.
-            self._file(ended).unlink(missing_ok=True)
+            self._weights(ended).unlink(missing_ok=True)
             return
         self._kept = best([*self._kept, ended])
         if len(self._kept) <= KEPT_WEIGHTS:
@@ -430,9 +435,6 @@ class _Run:
         """Delete what was being written when a run or a worker was killed; safetensors writes aside, too."""
         for file in self._task.weights.glob("*.tmp*"):
             file.unlink(missing_ok=True)
-
-    def _file(self, trial: Trial) -> Path:
-        return self._task.weights / f"{trial.number}.safetensors"
 
     def _report(self, counts: Mapping[State, int]) -> None:
         if counts[State.FAILED] and not counts[State.COMPLETED]:

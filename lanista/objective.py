@@ -31,8 +31,12 @@ class Objectives:
         """From a direction (short for one metric) or from `{"accuracy": "maximize", "latency": "minimize"}`.
 
         Raises:
-            MetricError: there is none, or a direction is neither "maximize" nor "minimize".
+            MetricError: it is neither, there is none, or a direction is neither "maximize" nor "minimize".
         """
+        if not isinstance(given, str | Mapping):
+            raise MetricError(
+                f"objectives is {given!r}; give a direction, or metric -> direction: {{'accuracy': 'maximize'}}"
+            )
         named = {ONLY: given} if isinstance(given, str) else dict(given)
         if not named:
             raise MetricError("objectives is empty; name at least one metric: {'accuracy': 'maximize'}")
@@ -81,7 +85,7 @@ class Objectives:
 def best(trials: Iterable[Trial], k: int | None = None) -> list[Trial]:
     """Completed trials, the best by the first objective first, the earlier one at a tie; at most `k`."""
     completed = [trial for trial in trials if trial.state is State.COMPLETED]
-    return sorted(completed, key=lambda trial: (*(-score for score in trial.scores), trial.number))[:k]
+    return sorted(completed, key=lambda trial: (-trial.scores[0], trial.number))[:k]
 
 
 def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
@@ -92,8 +96,8 @@ def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
 def pareto(trials: Iterable[Trial]) -> list[Trial]:
     """Completed trials that no other dominates, the best by the first objective first."""
     front: list[Trial] = []
-    # In this order only earlier ones can dominate later ones.
-    for trial in best(trials):
+    # With ties settled by the other objectives, only earlier ones can dominate later ones.
+    for trial in sorted(best(trials), key=lambda trial: trial.scores, reverse=True):
         if not any(dominates(other.scores, trial.scores) for other in front):
             front.append(trial)
     return front

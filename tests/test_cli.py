@@ -152,6 +152,14 @@ def test_resume_finds_the_experiment_inside_of_a_main_function(lanista, folder):
     assert lanista("export", "sizes", "model", "--trial", 0)[0] == 0
 
 
+def test_a_script_with_arguments_of_its_own_gets_their_defaults(lanista, folder):
+    arguments = (
+        "\nimport argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--x')\nparser.parse_args()\n"
+    )
+    (folder / "search.py").write_text(arguments + SEARCH + GUARDED)
+    assert lanista("run", "search.py", "--max-trials", 2)[0] == 0
+
+
 def test_trials_for_other_programs(lanista):
     lanista("run", "search.py")
     _, out, _ = lanista("trials", "sizes", "--json")

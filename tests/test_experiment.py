@@ -240,6 +240,14 @@ def test_weights_of_the_best_are_kept_and_others_deleted(file):
     assert experiment.build(best).layers[0].weight.unique().tolist() == [0.5]
 
 
+def test_weights_of_a_deleted_database_are_not_those_of_new_trials(file):
+    make(file, FunctionalEvaluator(train, keep_weights=True)).run(max_trials=1)
+    file.unlink()
+    experiment = make(file)
+    experiment.run(max_trials=1)
+    assert experiment.trials[0].weights is None
+
+
 def test_without_kept_weights_build_gives_the_model_before_evaluation(file):
     weights = {}
 

@@ -30,6 +30,7 @@ def test_best_is_sorted_by_the_first_objective_and_ignores_what_did_not_complete
 
 def test_at_a_tie_the_earlier_trial_is_better():
     assert [t.number for t in best(completed([(1.0,), (2.0,), (2.0,)]))] == [1, 2, 0]
+    assert [t.number for t in best(completed([(2.0, 1.0), (2.0, 3.0)]))] == [0, 1]  # as the command line ranks
 
 
 @given(SCORES, SCORES)
@@ -52,6 +53,7 @@ def test_a_direction_alone_means_the_only_metric_whatever_its_name():
         ("biggest", ["biggest", "'maximize' or 'minimize'"]),
         ({"accuracy": "up"}, ["accuracy", "up", "'maximize' or 'minimize'"]),
         ({}, ["empty", "name at least one"]),
+        (["accuracy"], ["['accuracy']", "metric -> direction"]),
     ],
 )
 def test_bad_objectives_say_what_is_allowed(given, words):

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import shutil
+import tempfile
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -98,7 +103,8 @@ class Storage:
         Args:
             url: the path of an SQLite file, `:memory:`, or an SQLAlchemy URL.
             artifacts: folder of logs, weights and locks; default: beside an SQLite file `x.db` the folder
-                `x.artifacts`, else `lanista.artifacts` in the current directory.
+                `x.artifacts`; for a database in memory a temporary one, which goes with this object; else
+                `lanista.artifacts` in the current directory.
             create: make the database where there is none; otherwise that is a StorageError.
 
         Raises:
@@ -107,6 +113,10 @@ class Storage:
         self._database = Database(url, create=create)
         self.name = self._database.name
         file = self._database.file
+        if artifacts is None and file is None and self._database.engine.dialect.name == "sqlite":
+            # Not `lanista.artifacts`: an experiment of the same name in `lanista.db` has its weights there.
+            artifacts = Path(tempfile.gettempdir(), f"lanista-{uuid4().hex}")
+            weakref.finalize(self, _remove, artifacts, os.getpid())
         beside = file.with_suffix(".artifacts") if file else Path("lanista.artifacts")
         self.artifacts = (artifacts or beside).absolute()
         self._locks = self._choose_locks()
@@ -435,6 +445,12 @@ class Storage:
             "detail": None if detail is None else _storable(detail),
         }
         connection.execute(_INSERT_EVENT, row)
+
+
+def _remove(folder: Path, owner: int) -> None:
+    """Delete a temporary folder; does nothing in a fork of the process that owns it."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _dumped(value: Mapping[str, Any]) -> str:

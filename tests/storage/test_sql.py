@@ -1,5 +1,6 @@
 """The contract on SQLite, and what is particular to files."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -47,8 +48,14 @@ def test_artifacts_lie_beside_the_file(tmp_path, monkeypatch):
             str(tmp_path / "lanista.db"),
             tmp_path / "lanista.artifacts",
         )
-    with Storage("sqlite://") as storage:
-        assert storage.artifacts == tmp_path / "lanista.artifacts"
+    storage = Storage("sqlite://")
+    passing = storage.artifacts
+    assert tmp_path not in passing.parents  # where an experiment of the same name in lanista.db has its weights
+    passing.mkdir()
+    storage.close()
+    del storage
+    gc.collect()
+    assert not passing.exists()
     with Storage("c.db", artifacts=Path("elsewhere")) as storage:
         assert storage.artifacts == tmp_path / "elsewhere"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.db", "c.db", "lanista.db", "runs"]
