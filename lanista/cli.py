@@ -443,14 +443,13 @@ def _trial_table(trials: Sequence[Trial], *, without: Mapping[str, Any] = Mappin
         "Architecture",
     )
     for trial in trials:
-        error = (trial.error or "").strip().rpartition("\n")[2]
         table.add_row(
             str(trial.number),
             *([] if plain else [COLORED[trial.state]]),
             *(f"{trial.metrics[name]:.5g}" if name in trial.metrics else "" for name in metrics),
             "" if trial.duration is None else _span(trial.duration),
-            f"[red]{escape(error)}[/red]"
-            if error
+            f"[red]{escape(trial.reason)}[/red]"
+            if trial.reason
             else _architecture({label: v for label, v in trial.architecture.items() if label not in without}),
         )
     return table

@@ -25,7 +25,7 @@ class Progress:
         console: where to draw.
 
     Attributes:
-        last_error: last line of the last failed trial's error.
+        last_error: why the last failed trial failed, in one line.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Progress:
         self._counts[trial.state] += 1
         self._ended += 1
         if trial.state is State.FAILED:
-            self.last_error = (trial.error or "").strip().rpartition("\n")[2]
+            self.last_error = trial.reason
         if trial.scores and (self._best is None or trial.scores[0] > self._best.scores[0]):
             self._best = trial
 
