@@ -452,7 +452,7 @@ def _trial_table(trials: Sequence[Trial], *, without: Mapping[str, Any] = Mappin
             *(f"{trial.metrics[name]:.5g}" if name in trial.metrics else "" for name in metrics),
             "" if trial.duration is None else _span(trial.duration),
             f"[red]{escape(trial.reason)}[/red]"
-            if trial.error
+            if trial.reason
             else _architecture({label: v for label, v in trial.architecture.items() if label not in without}),
         )
     return table

@@ -189,11 +189,23 @@ class Experiment:
         return [] if record is None else self.storage.reports(record, _number(trial))
 
     def build(self, trial: Trial | int) -> nn.Module:
-        """The trial's model: with its trained weights where they were kept, else as it was before evaluation."""
+        """The trial's model: with its trained weights where they were kept, else as it was before evaluation.
+
+        Seeds `random`, NumPy and torch with the trial's seed.
+
+        Raises:
+            ExperimentError: there is no such trial, or its weights cannot be loaded.
+        """
         found = self._find(trial)
         model = self._task().model(found)
         if found.weights is not None:
-            load_model(model, found.weights)
+            try:
+                load_model(model, found.weights)
+            except (OSError, RuntimeError) as error:
+                raise ExperimentError(
+                    f"the weights of trial {found.number} cannot be loaded from {found.weights}: {error}; if the "
+                    "folder was moved, put it back, and if the model's code was changed, undo that"
+                ) from error
         return model
 
     def export(self, trial: Trial | int, folder: str | Path) -> Path:
@@ -281,7 +293,7 @@ class _Run:
                 self._executor.start(self._task, self._listen, folder / "logs")
                 self._loop(interrupted)
             except KeyboardInterrupt:
-                logger.info("interrupted; run experiment %r again and it goes on", self._record.name)
+                logger.warning("interrupted; run experiment %r again and it goes on", self._record.name)
                 raise
             finally:
                 self._executor.stop()
@@ -295,7 +307,7 @@ class _Run:
         exhausted = False
         while True:
             while running < self._executor.slots and not self._mismatch:
-                if waiting:
+                if waiting and not self._late():
                     trial = waiting.pop()
                     self._storage.start(self._record, trial.number, attempt=1, log=None)
                 elif exhausted or self._spent():
@@ -304,7 +316,7 @@ class _Run:
                     try:
                         trial = self._propose()
                     except StopIteration:
-                        logger.info("the strategy has nothing left to try after %d trials", self._proposed)
+                        logger.warning("the strategy has nothing left to try after %d trials", self._proposed)
                         exhausted = True
                         break
                     # A file of an earlier database, which somebody deleted, is not this trial's.
@@ -321,8 +333,11 @@ class _Run:
         if self._mismatch is not None:
             raise self._mismatch
 
+    def _late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
     def _spent(self) -> bool:
-        if self._deadline is not None and time.monotonic() >= self._deadline:
+        if self._late():
             return True
         return self._max_trials is not None and self._proposed >= self._max_trials
 

@@ -25,7 +25,7 @@ class Progress:
         console: where to draw.
 
     Attributes:
-        last_error: the last failed trial's reason.
+        last_error: why the last failed trial failed, in one line.
     """
 
     def __init__(

@@ -17,6 +17,12 @@ DEFAULT_METRIC = "score"
 TRACEBACK = "Traceback (most recent call last):"
 """The line with which Python begins a traceback, and each further one of a chain of exceptions."""
 
+REASON = 300
+"""Characters of an error that a table or a line of a log shows."""
+
+STEPS = 2**63
+"""Steps are below this: what an integer column of every database holds."""
+
 
 class State(StrEnum):
     """Where a trial stands. A `running` trial whose experiment is not running was interrupted."""
@@ -40,8 +46,8 @@ def checked_metrics(value: object, source: str) -> dict[str, float]:
         raise MetricError(f"{source} gave no metric; give a number or a mapping of names to numbers")
     metrics = {}
     for name, raw in named.items():
-        if not isinstance(name, str) or not name:
-            raise MetricError(f"{source} gave a metric named {name!r}; names are non-empty strings")
+        if not isinstance(name, str) or not name or name.encode(errors="ignore").decode() != name:
+            raise MetricError(f"{source} gave a metric named {name!r}; names are non-empty strings of whole characters")
         number = _unwrapped(raw)
         if isinstance(number, bool) or not isinstance(number, Real):
             raise MetricError(f"{source} gave {raw!r} ({type(raw).__name__}) for metric {name!r}; give a finite number")
@@ -110,7 +116,8 @@ class Trial:
         error = (self.error or "").strip()
         if error.startswith(TRACEBACK):
             error = error.rpartition(f"{TRACEBACK}\n")[2]
-        return next((line for line in error.splitlines() if not line.startswith(" ")), "")
+        line = next((line for line in error.splitlines() if not line.startswith(" ")), "")
+        return line if len(line) <= REASON else f"{line[:REASON]}..."
 
     def report(self, value: float | Mapping[str, float], step: int | None = None) -> None:
         """Record an intermediate result; call it from the evaluation.
@@ -121,12 +128,12 @@ class Trial:
                 the last one, from 0.
 
         Raises:
-            MetricError: a value is not a finite number.
+            MetricError: a value is not a finite number, or the step is no such position.
             Pruned: the experiment stops this trial here; let it pass.
             LanistaError: the trial is not being evaluated.
         """
         if self.reporter is None:
             raise LanistaError(f"trial {self.number} is {self.state}; only an evaluation in progress can report")
-        if step is not None and (isinstance(step, bool) or not isinstance(step, int) or step < 0):
-            raise MetricError(f"trial.report got step {step!r}; a step is an integer of at least 0")
+        if step is not None and (isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < STEPS):
+            raise MetricError(f"trial.report got step {step!r}; a step is an integer of at least 0 and below 2**63")
         self.reporter(checked_metrics(value, "trial.report"), step)

@@ -1,10 +1,10 @@
 """The loop as a whole, with the real storage, executors and strategies."""
 
 import json
-import logging
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from lanista.experiment import KEPT_WEIGHTS, Loaded, loading, trial_seed
 from lanista.nn import LayerChoice
 from lanista.storage import Storage
 from lanista.strategy import Deduplicated, GridSearch, Random, RegularizedEvolution
-from lanista.trial import State
+from lanista.trial import State, Trial
 
 
 class Net(nn.Module):
@@ -116,10 +116,29 @@ def test_max_duration_ends_a_search_without_end():
     assert experiment.trials
 
 
+def test_max_duration_holds_for_interrupted_trials_too(file):
+    experiment = make(file)
+    experiment.strategy.reset(experiment.decisions, 0)
+    with experiment.storage.lock("test"):
+        record = experiment._register()
+        for number in range(2):  # as two workers leave it that are killed with the main process
+            architecture = experiment.strategy.propose()
+            experiment.storage.propose(record, Trial(number=number, architecture=architecture, seed=number))
+
+    def slow(model):
+        time.sleep(0.2)
+        return 1.0
+
+    again = make(file, slow)
+    again.run(max_duration=0.1)
+    assert [trial.state for trial in again.trials] == [State.COMPLETED, State.RUNNING]
+    again.run(max_trials=2)
+    assert [trial.state for trial in again.trials] == [State.COMPLETED] * 2
+
+
 def test_an_exhausted_strategy_ends_the_run_and_says_so(caplog):
     experiment = make(":memory:", strategy=GridSearch())
-    with caplog.at_level(logging.INFO, "lanista"):
-        experiment.run()
+    experiment.run()  # a script that does not set up logging is told, too
     assert len(experiment.trials) == experiment.decisions.size == 48
     assert "nothing left to try after 48 trials" in caplog.text
 
@@ -246,6 +265,14 @@ def test_weights_of_a_deleted_database_are_not_those_of_new_trials(file):
     experiment = make(file)
     experiment.run(max_trials=1)
     assert experiment.trials[0].weights is None
+
+
+def test_weights_that_are_gone_are_named(file):
+    experiment = make(file, FunctionalEvaluator(train, keep_weights=True))
+    experiment.run(max_trials=1)
+    Path(experiment.trials[0].weights).unlink()
+    with pytest.raises(ExperimentError, match=r"weights of trial 0 cannot be loaded from .*0\.safetensors"):
+        experiment.build(0)
 
 
 def test_without_kept_weights_build_gives_the_model_before_evaluation(file):

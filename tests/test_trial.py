@@ -57,6 +57,7 @@ def test_metrics_stay_what_they_are(metrics):
         ({"accuracy": 0.5, "loss": math.nan}, ["gave nan", "'loss'"]),
         ({"": 1}, ["named ''", "non-empty strings"]),
         ({3: 1}, ["named 3"]),
+        ({"a\udc80": 1}, ["whole characters"]),
     ],
 )
 def test_what_is_no_number_is_refused(given, words):
@@ -73,7 +74,7 @@ def test_reports_reach_the_reporter():
     assert seen == [({"score": 0.5}, None), ({"loss": 2.0, "accuracy": 0.1}, 7)]
 
 
-@pytest.mark.parametrize("step", [-1, 1.5, True, "3"])
+@pytest.mark.parametrize("step", [-1, 1.5, True, "3", 2**63])
 def test_a_step_is_a_position(step):
     trial = Trial(number=3, architecture={}, reporter=lambda *_: None)
     with pytest.raises(MetricError, match=f"step {step!r}; a step is an integer of at least 0"):
@@ -91,6 +92,17 @@ def test_the_duration_is_that_of_the_last_attempt():
     assert trial.duration is None
     assert replace(trial, finished=12.5).duration == 2.5
     assert replace(trial, started=None, finished=12.5).duration is None
+
+
+def test_the_reason_is_one_short_line():
+    def reason(error):
+        return Trial(number=0, architecture={}, error=error).reason
+
+    assert reason(None) == reason("\n") == ""
+    assert reason("Traceback (most recent call last):\n  ...\nValueError: no\n") == "ValueError: no"
+    died = "the worker exited with code 3; the last lines of its log:"
+    assert reason(f"{died}\n--- attempt 2 ---") == died
+    assert len(reason("x" * 1_000_000)) < 400
 
 
 def test_trials_are_records():

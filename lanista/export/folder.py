@@ -6,7 +6,6 @@ import copy
 import json
 import shutil
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 from uuid import uuid4
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
+from lanista import __version__
 from lanista.errors import ExportError
 from lanista.export.source import Source, source
 from lanista.export.trace import FAULTS, untouched
@@ -71,15 +71,14 @@ def write_folder(
     _json(dict(card), "the card")
     records = {"architecture.json": _json(dict(architecture), "the architecture")}
     example = example_input if isinstance(example_input, tuple) or example_input is None else (example_input,)
-    release = _release()
-    code = source(model, example, origin=f"lanista {release}" if release else "lanista")
+    code = source(model, example, origin=f"lanista {__version__}")
     state = _state(model, code, weights)
     record: dict[str, object] = {
         "format": FORMAT,
         "weights": INITIAL if weights is None else TRAINED,
         "trained": weights is not None,
         "rebuild": "in this folder, with torch and safetensors: from model import load; model = load()",
-        "lanista": release,
+        "lanista": __version__,
         "torch": torch.__version__,
         "python": python_version(),
         "unused": code.unused,
@@ -132,13 +131,6 @@ def _put(partial: Path, target: Path) -> None:
         old.rename(target)
         raise
     shutil.rmtree(old)
-
-
-def _release() -> str | None:
-    try:
-        return version("lanista")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return None
 
 
 def _json(value: dict[str, object], what: str) -> str:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import fx, nn
 from torch.nn import functional as F  # noqa: N812
 
+import lanista
 from lanista.errors import ExportError
 from lanista.export import write_folder
 
@@ -504,6 +505,7 @@ def test_the_card_says_what_is_needed_to_rebuild(tmp_path):
     assert json.loads((tmp_path / "net" / "architecture.json").read_text()) == architecture
     assert (record["format"], record["weights"], record["trained"]) == (1, "initial.safetensors", False)
     assert record["torch"] == torch.__version__
+    assert record["lanista"] == lanista.__version__
     assert "load()" in record["rebuild"]
 
 
