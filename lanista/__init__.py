@@ -23,7 +23,7 @@ _HOMES = {
 
 _PACKAGES = ("nn", "space", "strategy", "testing")
 
-__all__ = [*_HOMES, *_PACKAGES]  # noqa: PLE0604 (all are strings)
+__all__ = list(_HOMES)  # not the packages: a star import must not replace torch's `nn`
 
 
 def __getattr__(name: str) -> object:
@@ -32,10 +32,10 @@ def __getattr__(name: str) -> object:
     elif name in _PACKAGES:
         value = import_module(f"lanista.{name}")
     else:
-        raise AttributeError(f"module 'lanista' has no attribute {name!r}; it has {', '.join(__all__)}")
+        raise AttributeError(f"module 'lanista' has no attribute {name!r}; it has {', '.join([*__all__, *_PACKAGES])}")
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_PACKAGES})

@@ -129,11 +129,15 @@ def resume(
 ) -> None:
     """Continue an experiment from the file that it was started from.
 
+    The limits default to those of its last run.
+
     Example: lanista resume digits --max-trials 200
     """
     with _opened(storage) as opened:
-        experiment, limits = _of_record(_record(opened, name), opened, file)
-        _run(experiment, limits, max_trials, max_duration)
+        record = _record(opened, name)
+        last = next((e for e in reversed(opened.events(record)) if e.kind == "run"), None)
+        limits = json.loads(last.detail) if last is not None and last.detail else {}
+        _run(_of_record(record, opened, file), limits, max_trials, max_duration)
 
 
 @app.command()
@@ -153,8 +157,7 @@ def export(
     with _opened(storage) as opened:
         record = _record(opened, name)
         number = _best(opened, record).number if trial is None else trial
-        experiment, _ = _of_record(record, opened, file)
-        experiment.export(number, folder)
+        _of_record(record, opened, file).export(number, folder)
         names = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_file()))
         out.print(f"Trial {number} of [bold]{escape(name)}[/bold] is in {escape(str(folder))}: {names}")
 
@@ -207,12 +210,16 @@ def top(
     name: Name,
     k: Annotated[int, typer.Option("-k", help="How many.", min=1)] = 10,
     metric: Annotated[str | None, typer.Option(help="Rank by this metric. Default: the first objective.")] = None,
+    ascending: Annotated[
+        bool | None,
+        typer.Option("--minimize/--maximize", help="Which end of --metric is best. Default: as the objectives say."),
+    ] = None,
     storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
     """Show the best trials and what their architectures have in common."""
     with _opened(storage) as opened:
         record = _record(opened, name)
-        trials = _top(opened, record, k, metric)
+        trials = _top(opened, record, k, metric, ascending)
         if not trials:
             out.print(f"No completed trial in {escape(name)} yet.")
             return
@@ -339,7 +346,7 @@ def _pick(module: ModuleType, name: str, file: Path, kind: type[Any]) -> Any:
     return made
 
 
-def _of_record(record: Record, storage: Storage, file: str | None) -> tuple[Any, dict[str, Any]]:
+def _of_record(record: Record, storage: Storage, file: str | None) -> Any:
     """The Experiment that made a record, attached to the storage it was found in."""
     source = file or record.source
     if source is None:
@@ -347,13 +354,13 @@ def _of_record(record: Record, storage: Storage, file: str | None) -> tuple[Any,
             f"experiment {record.name!r} was started from a console or notebook; run it there again, or write it to a "
             "file and give --file FILE:OBJECT"
         )
-    experiment, limits = _load(source)
+    experiment, _ = _load(source)
     if experiment.name != record.name:
         raise ExperimentError(
             f"{source} makes the experiment {experiment.name!r}, not {record.name!r}; give --file FILE:OBJECT"
         )
     experiment.attach(storage)
-    return experiment, limits
+    return experiment
 
 
 def _run(experiment: Any, limits: dict[str, Any], max_trials: int | None, max_duration: float | None) -> None:
@@ -398,16 +405,22 @@ def _trial(storage: Storage, record: Record, number: int) -> Trial:
     return trial
 
 
-def _top(storage: Storage, record: Record, k: int, metric: str | None = None) -> list[Trial]:
+def _top(
+    storage: Storage, record: Record, k: int, metric: str | None = None, ascending: bool | None = None
+) -> list[Trial]:
     names = storage.metrics(record)
     if not names:
         return []
     objectives = Objectives(record.objectives)
     directions: dict[str, Direction] = dict(zip(objectives.names(names), record.objectives.values(), strict=True))
-    if metric is not None and metric not in names:
-        raise MetricError(f"there is no metric {metric!r} in {record.name!r}; there is {', '.join(names)}")
-    first = metric or next(iter(directions))
-    return storage.top(record, first, directions.get(first, "maximize"), k)
+    ranked = metric or next(iter(directions))
+    if ranked not in names:
+        raise MetricError(f"there is no metric {ranked!r} in {record.name!r}; there is {', '.join(names)}")
+    if ascending is not None:
+        directions[ranked] = "minimize" if ascending else "maximize"
+    if ranked not in directions:
+        raise MetricError(f"{ranked!r} is not an objective of {record.name!r}: say --minimize or --maximize")
+    return storage.top(record, ranked, directions[ranked], k)
 
 
 def _best(storage: Storage, record: Record) -> Trial:

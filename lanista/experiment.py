@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import platform
 import sys
@@ -27,6 +28,7 @@ from lanista.export import write_folder
 from lanista.model import ModelSpace
 from lanista.objective import Objectives, best, pareto
 from lanista.progress import Progress
+from lanista.space.domain import is_integer, is_number
 from lanista.storage import Record, Storage
 from lanista.strategy.base import Strategy
 from lanista.trial import State, Trial
@@ -81,6 +83,8 @@ class Experiment:
         for given, kind, what in ((space, ModelSpace, "space"), (strategy, Strategy, "strategy")):
             if not isinstance(given, kind):
                 raise ExperimentError(f"{what} is {given!r} ({type(given).__name__}); give a {kind.__name__} instance")
+        if not is_integer(seed) or not 0 <= seed < 2**63:
+            raise ExperimentError(f"seed is {seed!r}; give an integer from 0 to 2**63 - 1")
         self.space, self.evaluator, self.strategy = space, evaluator, strategy
         self.decisions = space.decisions | questions(evaluator)
         self.objectives = Objectives.read(objectives)
@@ -109,9 +113,10 @@ class Experiment:
         """
         if _loading.get():
             raise Loaded(self, {"max_trials": max_trials, "max_duration": max_duration})
-        for limit, what in ((max_trials, "max_trials"), (max_duration, "max_duration")):
-            if limit is not None and limit <= 0:
-                raise ExperimentError(f"{what} is {limit!r}; it must be above 0, or None for no limit")
+        if max_trials is not None and not (is_integer(max_trials) and max_trials > 0):
+            raise ExperimentError(f"max_trials is {max_trials!r}; it must be an integer above 0, or None for no limit")
+        if max_duration is not None and not (is_number(max_duration) and max_duration > 0):
+            raise ExperimentError(f"max_duration is {max_duration!r}; it must be above 0, or None for no limit")
         with self.storage.lock(self.name):
             _Run(self, self._register(), max_trials, max_duration).run()
 
@@ -274,6 +279,7 @@ class _Run:
         self._executor = experiment.executor
         self._task = experiment._task()
         self._max_trials = max_trials
+        self._limits = {"max_trials": max_trials, "max_duration": max_duration}
         self._deadline = None if max_duration is None else time.monotonic() + max_duration
         self._proposed = 0
         self._live: dict[int, Trial] = {}
@@ -286,7 +292,7 @@ class _Run:
         self._sweep()
         interrupted = list(self._live.values())
         folder = self._storage.folder(self._record.name)
-        self._storage.log(self._record, "run", f"{self._proposed} trials, {len(interrupted)} interrupted")
+        self._storage.log(self._record, "run", json.dumps(self._limits))
         with Progress(self._experiment.name, self._max_trials, self._deadline) as self._progress:
             self._progress.replayed(self._storage.counts(self._record), self._leader)
             try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,26 +14,10 @@ from torch import Tensor, nn
 
 from lanista.errors import LanistaError, SpaceError
 from lanista.serialize import dumps
-from lanista.space.context import HOW_TO_CONDITION, HOW_TO_FIX_CANDIDATES, Fixed, Trace, answering
-from lanista.space.domain import Architecture, Categorical, Domain, Integer, Value
+from lanista.space.context import Fixed, Trace, answering
+from lanista.space.domain import Architecture, Value
+from lanista.space.probe import UNBUILDABLE, probe
 from lanista.space.search import SearchSpace
-
-PROBE_SECONDS = 1.0
-"""How long tracing looks for questions that appear only with some answers. `build` finds the others."""
-
-PROBED_VALUES = 8
-"""How many values of one decision such a probe tries."""
-
-UNBUILDABLE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What constructors raise on the meta device, or for answers that do not go together."""
 
 
 class ModelSpace:
@@ -85,7 +68,7 @@ class ModelSpace:
         self.example_input = example_input
         traced, self._counts = self._count()
         self.decisions = traced.space()
-        self._probe(traced)
+        probe(traced, lambda answers: self._trace(answers, self._counts))
 
     def build(self, architecture: Mapping[str, Value]) -> nn.Module:
         """Build the model of `architecture`: the module that a person would have written, without lanista.
@@ -114,7 +97,7 @@ class ModelSpace:
         context = Fixed(architecture, self._counts, space=self.decisions)
         with answering(context):
             yield
-        context.finish(label for label in architecture if label in self.decisions)
+        context.finish(self.decisions.active(architecture))
 
     def create(self) -> nn.Module:
         """Call the callable under whoever answers now (see `answers`); without anybody, with all defaults."""
@@ -189,51 +172,11 @@ class ModelSpace:
             answers = {label: values[0] for label, values in condition.items()}
             tried.update(untried[:1])
 
-    def _probe(self, traced: Trace) -> None:
-        """Look for questions that a plain `if` hides: give each decision other answers, see what is asked."""
-        deadline = time.monotonic() + PROBE_SECONDS
-        for label, question in traced.questions.items():
-            for value in _others(question.domain) if question.seen else ():
-                if time.monotonic() > deadline:
-                    return
-                try:
-                    probed = self._trace({label: value}, self._counts)
-                except LanistaError:
-                    raise
-                except UNBUILDABLE:
-                    continue  # this answer does not go with the defaults of the others
-                _compare(traced, probed, label, value)
-                _compare(probed, traced, label, question.domain.default())
-
 
 def _restored(data: bytes) -> ModelSpace:
     space = ModelSpace.__new__(ModelSpace)
     space.__dict__.update(pickle.loads(data))
     return space
-
-
-def _others(domain: Domain) -> list[Value]:
-    """Some values beside the default, ends first."""
-    if not isinstance(domain, Categorical | Integer):
-        return []
-    values = domain.grid()
-    # The default is the first.
-    return [values[i] for i in dict.fromkeys((len(values) - 1, *range(1, min(len(values), PROBED_VALUES)))) if i]
-
-
-def _compare(before: Trace, after: Trace, label: str, value: Value) -> None:
-    """Raise SpaceError if `after`, in which `label` has this value, asked other questions than `before`."""
-    for name, question in after.questions.items():
-        said = f"decision {name!r}, asked at {question.place},"
-        when = f"with some answers to {label!r} (such as {value!r})"
-        if name not in before.questions:
-            raise SpaceError(f"{said} appears only {when}. {HOW_TO_CONDITION}")
-        other = before.questions[name].domain
-        if question.domain != other:
-            raise SpaceError(
-                f"{said} allows {question.domain.describe()} {when}, and {other.describe()} with others. "
-                f"{HOW_TO_FIX_CANDIDATES}"
-            )
 
 
 def _run(model: nn.Module, example: Tensor | tuple[Any, ...]) -> None:

@@ -206,6 +206,26 @@ def test_an_unknown_name_is_answered_with_those_there_are(lanista, command):
     assert "no experiment 'sizzes'" in err and "there is sizes" in err
 
 
+def test_resume_keeps_the_limits_of_the_last_run(lanista, folder):
+    (folder / "search.py").write_text(SEARCH + "\nexperiment.run(max_trials=16 if __name__ != '__main__' else 6)\n")
+    subprocess.run([sys.executable, "search.py"], check=True, capture_output=True)
+    assert lanista("resume", "sizes")[0] == 0
+    with Storage("lanista.db") as storage:
+        assert len(storage.trials(storage.find("sizes"))) == 6
+
+
+def test_a_metric_that_is_no_objective_needs_a_direction(lanista):
+    lanista("run", "search.py")
+    code, _, err = lanista("top", "sizes", "--metric", "number")
+    assert code == 1
+    assert "--minimize or --maximize" in err
+    numbers = []
+    for direction in ("--minimize", "--maximize"):
+        _, out, _ = lanista("top", "sizes", "--metric", "number", direction)
+        numbers.append([line.split()[0] for line in out.splitlines() if line.strip()[:1].isdigit()])
+    assert numbers == [list("0134"), list("4310")]
+
+
 def test_unknown_metric_and_trial(lanista):
     lanista("run", "search.py")
     assert "there is size, number" in lanista("top", "sizes", "--metric", "speed")[2]

@@ -143,9 +143,9 @@ def test_an_exhausted_strategy_ends_the_run_and_says_so(caplog):
     assert "nothing left to try after 48 trials" in caplog.text
 
 
-@pytest.mark.parametrize("limit", [{"max_trials": 0}, {"max_duration": -1}])
+@pytest.mark.parametrize("limit", [{"max_trials": 0}, {"max_duration": -1}, {"max_trials": 2.5}, {"max_trials": "5"}])
 def test_limits_must_be_positive(limit):
-    with pytest.raises(ExperimentError, match="must be above 0"):
+    with pytest.raises(ExperimentError, match=r"must be (an integer )?above 0"):
         make(":memory:").run(**limit)
 
 
@@ -390,6 +390,12 @@ def test_the_default_name_is_that_of_the_callable(file):
 def test_arguments_of_the_wrong_kind_are_named(arguments, words):
     with pytest.raises(ExperimentError, match=words):
         Experiment(*arguments, objectives="maximize")
+
+
+@pytest.mark.parametrize("seed", ["a", -1, 1.5, True])
+def test_a_seed_is_an_integer(seed):
+    with pytest.raises(ExperimentError, match=r"seed is .*integer from 0"):
+        make(":memory:", seed=seed)
 
 
 def test_a_storage_that_fails_ends_the_run_and_loses_nothing(file):

@@ -6,6 +6,7 @@ import inspect
 import os
 import random
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from lanista.errors import ExperimentError
 from lanista.evaluator.base import Evaluator, EvaluatorSource
 from lanista.model import ModelSpace
 from lanista.space.context import Fixed, Trace, answering
-from lanista.space.domain import Architecture
+from lanista.space.domain import Architecture, Value
+from lanista.space.probe import probe
 from lanista.space.search import SearchSpace
 from lanista.trial import Trial, checked_metrics
 
@@ -73,6 +75,7 @@ def questions(source: EvaluatorSource) -> SearchSpace:
 
     Raises:
         ExperimentError: `source` is neither an evaluator nor a callable that builds one.
+        SpaceError: a question appears only with some answers to another.
     """
     if isinstance(source, Evaluator):
         return SearchSpace()
@@ -86,12 +89,18 @@ def questions(source: EvaluatorSource) -> SearchSpace:
     ]
     if needed:
         raise ExperimentError(f"the evaluator callable {source!r} needs the arguments {', '.join(needed)}; {advice}")
-    context = Trace({}, {}, PREFIX)
-    with answering(context):
-        evaluator = source()
-    if not isinstance(evaluator, Evaluator):
-        raise ExperimentError(f"the evaluator callable {source!r} returned {evaluator!r}; {advice}")
-    return context.space()
+
+    def asked(answers: Mapping[str, Value]) -> Trace:
+        context = Trace(answers, {}, PREFIX)
+        with answering(context):
+            evaluator = source()
+        if not isinstance(evaluator, Evaluator):
+            raise ExperimentError(f"the evaluator callable {source!r} returned {evaluator!r}; {advice}")
+        return context
+
+    traced = asked({})
+    probe(traced, asked)
+    return traced.space()
 
 
 def seed_all(seed: int) -> None:

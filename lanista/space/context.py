@@ -255,8 +255,9 @@ class Fixed(Context):
 
 HOW_TO_CONDITION = (
     "A question inside a plain `if` cannot be seen before the answer is given: put the branch into a "
-    "callable candidate, LayerChoice({'plain': Plain, 'wide': lambda: Wide(choice([2, 4], label='x'))}), "
-    "or into Repeat(block, depth=(0, 1)), or ask the question always and use its answer only in the branch"
+    "callable candidate, LayerChoice({'plain': Plain, 'wide': lambda: Wide(choice([2, 4], label='x'))}); "
+    "or into Repeat(block, depth=(0, 1)), which needs the depths themselves, not a choice among them; "
+    "or ask the question always, and use its answer only in the branch"
 )
 
 HOW_TO_FIX_CANDIDATES = (

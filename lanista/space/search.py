@@ -262,6 +262,10 @@ class SearchSpace:
                 )
         return canonical
 
+    def active(self, architecture: Architecture) -> list[str]:
+        """Labels of the decisions that exist with these answers; the architecture may have labels of other spaces."""
+        return [label for label, _, active in self._plan if active is None or active(architecture)]
+
     def key(self, architecture: Architecture) -> str:
         """A string that two canonical architectures share exactly if they are equal."""
         return json.dumps(architecture, sort_keys=True)

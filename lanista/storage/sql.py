@@ -103,8 +103,8 @@ class Storage:
         Args:
             url: the path of an SQLite file, `:memory:`, or an SQLAlchemy URL.
             artifacts: folder of logs, weights and locks; default: beside an SQLite file `x.db` the folder
-                `x.artifacts`; for a database in memory a temporary one, which goes with this object; else
-                `lanista.artifacts` in the current directory.
+                `x.artifacts`; for a database in memory a temporary one, which goes with this object; for
+                a server `<database>@<host>.artifacts` in the current directory.
             create: make the database where there is none; otherwise that is a StorageError.
 
         Raises:
@@ -117,7 +117,9 @@ class Storage:
             # Not `lanista.artifacts`: an experiment of the same name in `lanista.db` has its weights there.
             artifacts = Path(tempfile.gettempdir(), f"lanista-{uuid4().hex}")
             weakref.finalize(self, _remove, artifacts, os.getpid())
-        beside = file.with_suffix(".artifacts") if file else Path("lanista.artifacts")
+        server = self._database.engine.url
+        name = f"{server.database or 'lanista'}@{server.host or 'localhost'}"
+        beside = file.with_suffix(".artifacts") if file else Path(f"{name}.artifacts")
         self.artifacts = (artifacts or beside).absolute()
         self._locks = self._choose_locks()
 

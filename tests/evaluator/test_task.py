@@ -7,8 +7,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lanista import FunctionalEvaluator, ModelSpace, Trial, choice, real
-from lanista.errors import ArchitectureError, ExperimentError, MetricError
+from lanista.errors import ArchitectureError, ExperimentError, MetricError, SpaceError
 from lanista.evaluator.task import Task, questions
+from lanista.nn import LayerChoice
 
 
 def network():
@@ -121,3 +122,29 @@ def test_errors_inside_of_an_evaluator_callable_are_the_user_s_own():
 
     with pytest.raises(TypeError, match="inside"):
         questions(broken)
+
+
+def test_a_question_of_an_evaluator_behind_an_if_is_found_at_once():
+    def evaluator():
+        if choice(["adam", "sgd"], label="optimizer") == "sgd":
+            real(0.0, 1.0, label="momentum")
+        return FunctionalEvaluator(lambda model: 1.0)
+
+    with pytest.raises(SpaceError, match=r"'momentum', asked at .* appears only with some answers to 'optimizer'"):
+        questions(evaluator)
+
+
+def test_a_label_that_the_evaluator_always_asks_and_the_model_sometimes(tmp_path):
+    def network():
+        return LayerChoice(
+            {"plain": nn.Identity, "wide": lambda: nn.Linear(choice([1, 2], label="shared"), 1)}, label="kind"
+        )
+
+    def evaluator():
+        shared = choice([1, 2], label="shared")
+        return FunctionalEvaluator(lambda model: shared)
+
+    run = Task(ModelSpace(network), evaluator, tmp_path)
+    decisions = run.space.decisions | questions(evaluator)
+    for architecture in decisions.grid():
+        assert run(Trial(number=0, architecture=architecture)) == {"score": architecture["shared"]}
