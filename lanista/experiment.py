@@ -93,7 +93,7 @@ class Experiment:
         self.seed = seed
         self.source: str | None = None
         self._storage = storage if isinstance(storage, Storage) else None
-        self._url = storage
+        self._url = storage.name if isinstance(storage, Storage) else storage
 
     # --- running ------------------------------------------------------------------------------------------
 
@@ -167,7 +167,7 @@ class Experiment:
     def storage(self) -> Storage:
         """Where the experiment is remembered; opened on first use."""
         if self._storage is None:
-            self._storage = Storage(self._url)  # type: ignore[arg-type]
+            self._storage = Storage(self._url)
         return self._storage
 
     def attach(self, storage: Storage) -> None:
