@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
 from rich.text import Text
 
 from lanista.trial import State, Trial
@@ -45,7 +46,7 @@ class Progress:
         self._bars = Bars(
             SpinnerColumn(),
             TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=16),
             _Status(self),
             console=self._console,
             auto_refresh=False,
@@ -95,13 +96,10 @@ class Progress:
         return sum(self._counts.values())
 
     def status(self) -> str:
-        """Trials, best so far, rate, failures and time left, in one line."""
+        """Trials, rate, failures, time left and the best so far, in one line."""
         elapsed = time.monotonic() - self._begin
         of = f"/{self._max_trials}" if self._max_trials else ""
         parts = [f"{self._done}{of} trials"]
-        if self._best is not None:
-            metrics = " ".join(f"{name} {value:.4g}" for name, value in self._best.metrics.items())
-            parts.append(f"best {metrics} (#{self._best.number})")
         if self._ended:
             rate = self._ended / elapsed
             parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each")
@@ -112,6 +110,9 @@ class Progress:
         left = self._left(elapsed)
         if left is not None:
             parts.append(f"{_clock(left)} left")
+        if self._best is not None:
+            metrics = " ".join(f"{name} {_short(value)}" for name, value in self._best.metrics.items())
+            parts.append(f"best {metrics} (#{self._best.number})")
         return " · ".join(parts)
 
     def _left(self, elapsed: float) -> float | None:
@@ -126,11 +127,15 @@ class Progress:
 
 class _Status(ProgressColumn):
     def __init__(self, progress: Progress) -> None:
-        super().__init__()
+        super().__init__(Column(no_wrap=True, overflow="ellipsis"))
         self._progress = progress
 
     def render(self, task: Task) -> Text:
-        return Text(self._progress.status())
+        return Text(self._progress.status(), no_wrap=True, overflow="ellipsis")
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _clock(seconds: float) -> str:

@@ -1,5 +1,6 @@
 import io
 import time
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -23,7 +24,8 @@ def test_the_line_has_trials_best_failures_and_time_left():
         progress.ended(ended(2, 0.6))
         progress.ended(ended(3, state=State.FAILED, error="Traceback (most recent call last):\nValueError: no"))
         line = progress.status()
-    assert line.startswith("4/10 trials · best accuracy 0.75 (#1)")
+    assert line.startswith("4/10 trials · ")
+    assert line.endswith(" · best accuracy 0.75 (#1)")
     assert "1 failed" in line
     assert "left" in line
     assert progress.last_error == "ValueError: no"
@@ -32,7 +34,7 @@ def test_the_line_has_trials_best_failures_and_time_left():
 def test_earlier_runs_count():
     progress = Progress("digits", None, None, console(False))
     progress.replayed({State.COMPLETED: 5, State.PRUNED: 2, State.RUNNING: 1}, [ended(3, 0.9)])
-    assert progress.status() == "7 trials · best accuracy 0.9 (#3) · 2 pruned"
+    assert progress.status() == "7 trials · 2 pruned · best accuracy 0.9 (#3)"
 
 
 def test_a_deadline_gives_the_time_left():
@@ -55,3 +57,13 @@ def test_a_terminal_shows_the_line():
         progress.tick(1)
     assert "digits" in shown.file.getvalue()
     assert "1/2 trials" in shown.file.getvalue()
+
+
+def test_a_narrow_terminal_cuts_the_line_instead_of_wrapping_it():
+    narrow = Console(file=io.StringIO(), force_terminal=True, width=60)
+    with Progress("digits", 2, None, narrow) as progress:
+        progress.ended(replace(ended(0, 0.5), metrics={"accuracy": 0.5, "parameters": 40890.0, "latency": 12.5}))
+        assert "parameters 40,890" in progress.status()
+        progress.tick(1)
+    assert "\u2026" in narrow.file.getvalue()
+    assert "latency" not in narrow.file.getvalue()
