@@ -623,10 +623,11 @@ def _cpus() -> int:
 def main() -> None:
     """Run the command line; the entry point of the `lanista` script."""
     logging.basicConfig(
-        level=logging.INFO,
+        level=logging.WARNING,
         format="%(message)s",
         handlers=[RichHandler(console=err, show_path=False, show_time=False)],
     )
+    logging.getLogger("lanista").setLevel(logging.INFO)  # not of all: alembic lists its plugins
     try:
         app(prog_name="lanista")
     except LanistaError as error:

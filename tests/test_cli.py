@@ -106,6 +106,14 @@ def test_run_then_look_then_export(lanista, folder):
     assert "model.py" in out
 
 
+def test_running_tells_of_lanista_and_of_no_library(folder):
+    run = subprocess.run(
+        [sys.executable, "-m", "lanista.cli", "run", "search.py"], capture_output=True, text=True, check=True
+    )
+    assert "4 completed, 1 failed" in run.stderr
+    assert "alembic" not in run.stderr
+
+
 def test_a_trial_shows_its_curve_and_a_failed_one_its_error(lanista):
     lanista("run", "search.py")
     code, out, _ = lanista("show", "sizes", "1")
