@@ -1,4 +1,7 @@
+from lanista import graph as graph
+from lanista import hub as hub
 from lanista import nn as nn
+from lanista import profile as profile
 from lanista import space as space
 from lanista import strategy as strategy
 from lanista import testing as testing

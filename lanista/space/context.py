@@ -284,22 +284,26 @@ def answering(context: Context) -> Iterator[None]:
         _context.reset(token)
 
 
-def choice(candidates: Sequence[T] | Mapping[str, T], *, label: str | None = None) -> T:
+def choice(
+    candidates: Sequence[T] | Mapping[str, T], *, prior: Sequence[float] | None = None, label: str | None = None
+) -> T:
     """Ask for one of several values; the answer is the plain candidate itself.
 
     Args:
         candidates: JSON values (numbers, strings, booleans, None, lists or tuples of these), or a mapping of
             names to anything: `choice({"relu": nn.ReLU, "gelu": nn.GELU})`. The first is the default.
+        prior: a positive weight for each candidate, how often it is drawn relative to the others; None: all equally
+            often.
         label: name of the decision; questions with equal labels are one decision.
 
     Raises:
-        SpaceError: no candidate, two equal ones, or one that is not JSON and has no name; or another question
-            has this label and other candidates.
+        SpaceError: no candidate, two equal ones, or one that is not JSON and has no name; a prior that does not
+            fit; or another question has this label and other candidates.
     """
     if isinstance(candidates, str) or not isinstance(candidates, Sequence | Mapping):
         raise SpaceError(f"candidates is {candidates!r}; give a list of values, or a mapping of names to values")
     objects = list(candidates.values() if isinstance(candidates, Mapping) else candidates)
-    domain = Categorical(candidates)
+    domain = Categorical(candidates, prior)
     context = current()
     chosen = context.decide(context.name("choice", label), domain, seen=True)
     return objects[domain.index(chosen)]

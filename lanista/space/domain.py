@@ -11,9 +11,11 @@ import copy
 import json
 import math
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from functools import cached_property
+from itertools import accumulate, combinations
 from random import Random
 from typing import Any, TypeGuard
 
@@ -139,6 +141,10 @@ class Domain(ABC):
         """A value uniform over all values of a finite domain, whatever its own measure."""
         return self.draw(random)
 
+    def probability(self, value: Value) -> float:
+        """With what probability `draw` gives `value`, in a finite domain."""
+        return 1 / self.size
+
 
 @dataclass(frozen=True)
 class Categorical(Domain):
@@ -146,15 +152,24 @@ class Categorical(Domain):
 
     Read forms: the candidate itself; `[candidate]`; its index, unless a candidate is a number or a boolean; a
     list of booleans, one for each candidate, with exactly one true.
+
+    Args:
+        options: the candidates.
+        prior: a positive weight for each candidate: how often it is drawn, relative to the others. None: all
+            equally often. What is uniform over architectures, and mutation, do not look at it.
     """
 
     options: tuple[Value, ...]
+    prior: tuple[float, ...] | None
     _index: dict[Key, int] = field(init=False, repr=False, compare=False)
     _nested: bool = field(init=False, repr=False, compare=False)
+    _cumulative: tuple[float, ...] = field(init=False, repr=False, compare=False)
 
-    def __init__(self, options: Iterable[object]) -> None:
+    def __init__(self, options: Iterable[object], prior: Iterable[float] | None = None) -> None:
         values = options_of(options)
         object.__setattr__(self, "options", values)
+        object.__setattr__(self, "prior", _checked_prior(prior, values))
+        object.__setattr__(self, "_cumulative", tuple(accumulate(self.prior or ())))
         object.__setattr__(self, "_index", {key(option): i for i, option in enumerate(values)})
         object.__setattr__(self, "_nested", any(isinstance(option, list | dict) for option in values))
 
@@ -174,8 +189,19 @@ class Categorical(Domain):
         return copy.deepcopy(self.options[0])
 
     def draw(self, random: Random) -> Value:
+        if self.prior is None:
+            return self.pick(random)
+        cumulative = self._cumulative
+        # The last bound is left out: rounding must not lead beyond the last option.
+        option = self.options[bisect_right(cumulative, random.random() * cumulative[-1], hi=len(cumulative) - 1)]
+        return copy.deepcopy(option) if self._nested else option
+
+    def pick(self, random: Random) -> Value:
         option = self.options[int(random.random() * len(self.options))]
         return copy.deepcopy(option) if self._nested else option
+
+    def probability(self, value: Value) -> float:
+        return 1 / len(self.options) if self.prior is None else self.prior[self.index(value)] / self._cumulative[-1]
 
     def grid(self, granularity: int | None = None) -> Sequence[Value]:
         return self.options
@@ -199,33 +225,64 @@ class Categorical(Domain):
         return f"one of {listed(self.options)}"
 
     def to_json(self) -> dict[str, Value]:
-        return {"type": "categorical", "options": list(self.options)}
+        return {"type": "categorical", "options": list(self.options), **_prior_json(self.prior)}
 
 
 @dataclass(frozen=True)
 class Subset(Domain):
-    """Several of the candidates: exactly `n_chosen`, or any number of them (0 included) when that is None.
+    """Several of the candidates: exactly `n_chosen`; any number of them (0 included) when that is None; or, when
+    it is a pair, from its first to its second number of them.
 
     A value is a list of candidates in the order of the domain. Read forms: a list of candidates; of indices,
     unless a candidate is a number or a boolean; of booleans, one for each candidate, unless a candidate is a
     boolean; a single candidate or index.
+
+    Args:
+        options: the candidates.
+        n_chosen: how many are chosen.
+        prior: a positive weight for each candidate; a set is drawn with a probability proportional to the product
+            of its members' weights. (With any number chosen, weight w is a chance of w / (1 + w) to be among
+            them.) None: all sets equally often.
     """
 
     options: tuple[Value, ...]
-    n_chosen: int | None
+    n_chosen: int | tuple[int, int] | None
+    prior: tuple[float, ...] | None
     _index: dict[Key, int] = field(init=False, repr=False, compare=False)
 
-    def __init__(self, options: Iterable[object], n_chosen: int | None = None) -> None:
+    def __init__(
+        self,
+        options: Iterable[object],
+        n_chosen: int | Sequence[int] | None = None,
+        prior: Iterable[float] | None = None,
+    ) -> None:
         values = options_of(options)
-        if n_chosen is not None and not (is_integer(n_chosen) and 0 <= n_chosen <= len(values)):
-            raise SpaceError(f"n_chosen is {n_chosen!r}; it must be None or an integer from 0 to {len(values)}")
+        bounds = n_chosen if isinstance(n_chosen, list | tuple) else (n_chosen, n_chosen)
+        if n_chosen is not None and not (
+            len(bounds) == 2 and all(is_integer(n) for n in bounds) and 0 <= bounds[0] <= bounds[1] <= len(values)
+        ):
+            raise SpaceError(
+                f"n_chosen is {n_chosen!r}; it must be None, an integer from 0 to {len(values)}, "
+                "or a pair (least, greatest) of such"
+            )
+        if isinstance(n_chosen, list | tuple):
+            n_chosen = bounds[0] if bounds[0] == bounds[1] else (bounds[0], bounds[1])
         object.__setattr__(self, "options", values)
-        object.__setattr__(self, "n_chosen", n_chosen)
+        object.__setattr__(self, "n_chosen", None if n_chosen == (0, len(values)) else n_chosen)
+        object.__setattr__(self, "prior", _checked_prior(prior, values))
         object.__setattr__(self, "_index", {key(option): i for i, option in enumerate(values)})
 
     @property
+    def counts(self) -> range:
+        """How many candidates may be chosen."""
+        if self.n_chosen is None:
+            return range(len(self.options) + 1)
+        least, most = self.n_chosen if isinstance(self.n_chosen, tuple) else (self.n_chosen, self.n_chosen)
+        return range(least, most + 1)
+
+    @property
     def size(self) -> int:
-        return 2 ** len(self.options) if self.n_chosen is None else math.comb(len(self.options), self.n_chosen)
+        return sum(math.comb(len(self.options), n) for n in self.counts)
 
     @property
     def width(self) -> int:
@@ -238,16 +295,49 @@ class Subset(Domain):
         return {self._index[key(option)] for option in value}
 
     def default(self) -> list[Value]:
-        return self._value(range(1 if self.n_chosen is None else self.n_chosen))
+        return self._value(range(min(max(1, self.counts[0]), self.counts[-1])))
 
     def draw(self, random: Random) -> list[Value]:
+        return self.pick(random) if self.prior is None else self._weighted(random)
+
+    def pick(self, random: Random) -> list[Value]:
         if self.n_chosen is None:
             return self._value(i for i in range(len(self.options)) if random.random() < 0.5)
-        return self._value(random.sample(range(len(self.options)), self.n_chosen))
+        n = self.n_chosen
+        if isinstance(n, tuple):
+            totals = list(accumulate(math.comb(len(self.options), count) for count in self.counts))
+            n = self.counts[bisect_right(totals, random.randrange(totals[-1]))]
+        return self._value(random.sample(range(len(self.options)), n))
+
+    @cached_property
+    def _products(self) -> list[list[float]]:
+        """For each position i and count k: sum over the sets of k candidates from i on of the product of weights."""
+        weights = self.prior or (1.0,) * len(self.options)
+        table = [[1.0] + [0.0] * len(weights)]
+        for weight in reversed(weights):
+            after = table[-1]
+            table.append([after[k] + (weight * after[k - 1] if k else 0.0) for k in range(len(after))])
+        return table[::-1]
+
+    def _weighted(self, random: Random) -> list[Value]:
+        totals = list(accumulate(self._products[0][n] for n in self.counts))
+        left = self.counts[bisect_right(totals, random.random() * totals[-1], hi=len(totals) - 1)]
+        chosen = []
+        for i in range(len(self.options)):
+            without = self._products[i + 1][left]
+            if left and random.random() * self._products[i][left] >= without:
+                chosen.append(i)
+                left -= 1
+        return self._value(chosen)
+
+    def probability(self, value: Value) -> float:
+        if self.prior is None:
+            return 1 / self.size
+        weight = math.prod(self.prior[i] for i in self._chosen(value))
+        return weight / sum(self._products[0][n] for n in self.counts)
 
     def grid(self, granularity: int | None = None) -> Sequence[Value]:
-        sizes = range(len(self.options) + 1) if self.n_chosen is None else [self.n_chosen]
-        return [self._value(chosen) for n in sizes for chosen in combinations(range(len(self.options)), n)]
+        return [self._value(chosen) for n in self.counts for chosen in combinations(range(len(self.options)), n)]
 
     def parse(self, value: object) -> list[Value]:
         entries = list(value) if isinstance(value, list | tuple) else [value]
@@ -257,34 +347,37 @@ class Subset(Domain):
             indices = [_position(self.options, self._index, entry) for entry in entries]
         if len(set(indices)) < len(indices):
             raise ValueError("a candidate is chosen twice")
-        if self.n_chosen is not None and len(indices) != self.n_chosen:
+        if len(indices) not in self.counts:
             raise ValueError(f"{len(indices)} candidates are chosen")
         return self._value(indices)
 
-    def neighbours(self, value: Value) -> list[Value]:
-        chosen = self._chosen(value)
+    def _moves(self, chosen: set[int]) -> list[set[int]]:
+        """The sets one step away: one candidate more or less, or, where the number is fixed, another one."""
         others = [i for i in range(len(self.options)) if i not in chosen]
-        if self.n_chosen is None:
-            return [self._value(chosen ^ {i}) for i in range(len(self.options))]
-        return [self._value(chosen - {old} | {new}) for old in sorted(chosen) for new in others]
+        if isinstance(self.n_chosen, int):
+            return [chosen - {old} | {new} for old in sorted(chosen) for new in others]
+        return [moved for i in range(len(self.options)) if len(moved := chosen ^ {i}) in self.counts]
+
+    def neighbours(self, value: Value) -> list[Value]:
+        return [self._value(moved) for moved in self._moves(self._chosen(value))]
 
     def mutate(self, value: Value, random: Random) -> list[Value]:
-        chosen = self._chosen(value)
-        if self.n_chosen is None:
-            return self._value(chosen ^ {int(random.random() * len(self.options))})
-        others = [i for i in range(len(self.options)) if i not in chosen]
-        return self._value(chosen - {random.choice(sorted(chosen))} | {random.choice(others)})
+        return self._value(random.choice(self._moves(self._chosen(value))))
 
     def encode(self, value: Value) -> list[float]:
         chosen = self._chosen(value)
         return [float(i in chosen) for i in range(len(self.options))]
 
     def describe(self) -> str:
-        count = "any number" if self.n_chosen is None else str(self.n_chosen)
+        if self.n_chosen is None:
+            count = "any number"
+        else:
+            count = f"{self.counts[0]} to {self.counts[-1]}" if isinstance(self.n_chosen, tuple) else str(self.n_chosen)
         return f"a list of {count} of {listed(self.options)}"
 
     def to_json(self) -> dict[str, Value]:
-        return {"type": "subset", "options": list(self.options), "n_chosen": self.n_chosen}
+        n_chosen = list(self.n_chosen) if isinstance(self.n_chosen, tuple) else self.n_chosen
+        return {"type": "subset", "options": list(self.options), "n_chosen": n_chosen, **_prior_json(self.prior)}
 
 
 @dataclass(frozen=True)
@@ -331,6 +424,15 @@ class Integer(Domain):
         low, high = math.log(max(self.low - half, 0.5)), math.log(last + half)
         exact = math.exp(low + (high - low) * random.random())
         return self._nearest(exact)
+
+    def probability(self, value: Value) -> float:
+        if not self.log:
+            return 1 / self.size
+        half = self.step / 2
+        last = self.low + (self.size - 1) * self.step
+        least, greatest = max(self.low - half, 0.5), last + half
+        low, high = max(value - half, least), min(value + half, greatest)
+        return (math.log(high) - math.log(low)) / (math.log(greatest) - math.log(least))
 
     def _nearest(self, exact: float) -> int:
         steps = round((exact - self.low) / self.step)
@@ -478,6 +580,20 @@ def from_json(data: dict[str, Value]) -> Domain:
         return kind(**arguments)
     except TypeError as error:
         raise SpaceError(f"domain {data!r} cannot be read: {error}") from error
+
+
+def _checked_prior(prior: Iterable[float] | None, options: tuple[Value, ...]) -> tuple[float, ...] | None:
+    """The weights as floats; raises SpaceError if they are not one positive number for each option."""
+    if prior is None:
+        return None
+    weights = list(prior)
+    if len(weights) != len(options) or not all(is_number(w) and 0 < w < math.inf for w in weights):
+        raise SpaceError(f"prior is {weights!r}; give one positive number for each of the {len(options)} candidates")
+    return tuple(map(float, weights))
+
+
+def _prior_json(prior: tuple[float, ...] | None) -> dict[str, Value]:
+    return {} if prior is None else {"prior": list(prior)}
 
 
 def _position(options: tuple[Value, ...], index: dict[Key, int], value: object) -> int:

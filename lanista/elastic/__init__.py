@@ -1,0 +1,1 @@
+"""Model spaces made from models that exist already."""

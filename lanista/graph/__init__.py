@@ -1,0 +1,1 @@
+"""Edits of whole models as `torch.fx` graphs."""
