@@ -9,8 +9,8 @@ are one state, so that conditions with many parents (a label shared by twenty br
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from itertools import accumulate
 from random import Random
 
@@ -42,13 +42,20 @@ class Census:
     """Exact counts for decisions that are given as (domain, clauses), each decision after its parents.
 
     A clause maps positions of parents to values; without clauses a decision is always active. The states are
-    the fewer, the sooner each decision follows its parents.
+    the fewer, the sooner each decision follows its parents. `told` are values, by position, that are kept apart
+    in groups of their own, as those are that a condition mentions.
     """
 
-    def __init__(self, decisions: Sequence[tuple[Domain, Sequence[Mapping[int, Sequence[Value]]]]]) -> None:
+    def __init__(
+        self,
+        decisions: Sequence[tuple[Domain, Sequence[Mapping[int, Sequence[Value]]]]],
+        told: Mapping[int, Sequence[Value]] | None = None,
+    ) -> None:
         self._domains = [domain for domain, _ in decisions]
         self._conditions: list[Condition] = []
         self._mentioned: list[dict[Key, Value]] = [{} for _ in decisions]
+        for position, values in (told or {}).items():
+            self._mentioned[position].update((key(value), value) for value in values)
         self._children: list[dict[int, None]] = [{} for _ in decisions]
         for child, (_, clauses) in enumerate(decisions):
             for parent, values in (item for clause in clauses for item in clause.items()):
@@ -66,12 +73,13 @@ class Census:
         levels: list[dict[State, list[Group]]] = []
         states: list[State] = [START]
         for position in range(len(self._domains)):
-            level = {state: self._groups(position, state) for state in states}
+            level = {state: self.groups(position, state) for state in states}
             levels.append(level)
             states = list(dict.fromkeys(after for groups in level.values() for _, _, after in groups))
         return levels
 
-    def _groups(self, position: int, state: State) -> list[Group]:
+    def groups(self, position: int, state: State) -> list[Group]:
+        """The ways to decide a decision in a state that it can be met in."""
         left = dict(state)
         condition = left.pop(position, self._conditions[position])
         if condition is not True:
@@ -125,11 +133,13 @@ class Census:
             # Integers of any length: `random.choices` would turn them into floats and overflow.
             totals = [int(total) for total in accumulate(n * following[after] for _, n, after in groups)]
             value, _, state = groups[bisect_right(totals, random.randrange(totals[-1]))]
-            values.append(self._unmentioned(position, random) if value is REST else value)
+            pick = partial(self._domains[position].pick, random)
+            values.append(self.unmentioned(position, pick) if value is REST else value)
         return values
 
-    def _unmentioned(self, position: int, random: Random) -> Value:
+    def unmentioned(self, position: int, draw: Callable[[], Value]) -> Value:
+        """A draw for REST: the first one that stands in no group of its own."""
         while True:
-            picked = self._domains[position].pick(random)
-            if key(picked) not in self._mentioned[position]:
-                return picked
+            drawn = draw()
+            if key(drawn) not in self._mentioned[position]:
+                return drawn

@@ -22,6 +22,7 @@ from typing import TypeVar, cast
 
 from lanista.errors import ArchitectureError, SpaceError
 from lanista.space.domain import Architecture, Categorical, Domain, Integer, Real, Value, key
+from lanista.space.limit import Limit
 from lanista.space.search import Decision, SearchSpace
 
 T = TypeVar("T")
@@ -89,6 +90,10 @@ class Context(ABC):
         `seen` says that the user's code sees the answer, and might ask other questions depending on it.
         """
 
+    @abstractmethod
+    def require(self, limit: Limit) -> None:
+        """Take note of a limit on the answers."""
+
     def visits(self, parts: Iterable[T], chosen: Iterable[T]) -> list[T]:
         """Which parts of a question must be built: only the chosen ones, except where all must be seen."""
         return list(chosen)
@@ -114,6 +119,9 @@ class Defaults(Context):
 
     def decide(self, label: str, domain: Domain, *, seen: bool = False) -> Value:
         return domain.default()
+
+    def require(self, limit: Limit) -> None:
+        """Nothing is asked of defaults."""
 
 
 @dataclass
@@ -147,6 +155,7 @@ class Trace(Context):
         self._answers = answers
         self._counts = counts
         self.questions: dict[str, Question] = {}
+        self.limits: list[Limit] = []
         self.uncounted: dict[str, Condition] = {}
         self.counted: dict[str, int] = {}
 
@@ -164,6 +173,10 @@ class Trace(Context):
         if self.scope.possible:
             question.clauses.append(self.scope.condition)
         return domain.parse(self._answers[label]) if label in self._answers else domain.default()
+
+    def require(self, limit: Limit) -> None:
+        if self.scope.possible:
+            self.limits.append(limit)
 
     def visits(self, parts: Iterable[T], chosen: Iterable[T]) -> list[T]:
         return list(parts)
@@ -187,11 +200,12 @@ class Trace(Context):
     def space(self) -> SearchSpace:
         """The questions as a search space."""
         domains = {label: question.domain for label, question in self.questions.items()}
-        return SearchSpace(
+        decisions = [
             Decision(label, question.domain, _simplified(question.clauses, domains))
             for label, question in self.questions.items()
             if question.clauses
-        )
+        ]
+        return SearchSpace(decisions, limits=self.limits)
 
 
 class Fixed(Context):
@@ -236,6 +250,9 @@ class Fixed(Context):
                 f"({self._answers()}), and {known.describe()} otherwise. {HOW_TO_FIX_CANDIDATES}"
             )
         return copy.deepcopy(answer) if isinstance(answer, list | dict) else answer
+
+    def require(self, limit: Limit) -> None:
+        """Whoever chose the architecture kept the limits, or did not want to."""
 
     def inputs(self, label: str, given: int | None) -> int | None:
         return given or self._counts.get(label)
@@ -341,6 +358,14 @@ def real(low: float, high: float, *, log: bool = False, label: str | None = None
     """
     context = current()
     return cast(float, context.decide(context.name("real", label), Real(low, high, log), seen=True))
+
+
+def require(limit: Limit) -> None:
+    """State a limit on the answers to questions that were asked, such as which cells are valid.
+
+    The limit must hold where a decision that it looks at does not exist.
+    """
+    current().require(limit)
 
 
 def _place() -> str:

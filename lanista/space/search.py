@@ -19,9 +19,14 @@ from random import Random
 from lanista.errors import ArchitectureError, SpaceError
 from lanista.space.census import INACTIVE, Census
 from lanista.space.domain import Architecture, Domain, Value, from_json, key, listed, plain
+from lanista.space.feasible import Acceptance, Feasible, Positioned
+from lanista.space.limit import Limit, Sum, limit_from_json, rule
 
 FORMAT = 1
 """Version of the JSON form of a space."""
+
+CROSSINGS = 20
+"""How often two parents are crossed in search of a child within the limits."""
 
 Clause = Mapping[str, Sequence[Value]]
 """label -> values: true when each of these decisions is active and has one of its values."""
@@ -65,15 +70,22 @@ class SearchSpace:
     Decisions are kept so that each comes after those it depends on, and in the given order otherwise. Two
     spaces are equal when their JSON text is. Instances are immutable.
 
+    A space can have limits on whole architectures (see `constrain`): then everything that chooses an architecture
+    (`sample`, `default`, `grid`, `mutate`, `crossover`, `neighbours`) gives only such that keep them, so that every
+    strategy does. `validate` reads an architecture whether it keeps them or not; `violations` tells.
+
     Args:
         decisions: `Decision`s, or a mapping of labels to domains.
+        limits: what must hold for whole architectures.
 
     Raises:
         SpaceError: a label is empty or there twice, a domain is none, a condition names an unknown label or a
-            value outside of its domain, or conditions depend on each other in a circle.
+            value outside of its domain, conditions depend on each other in a circle, or a limit is on an unknown label.
     """
 
-    def __init__(self, decisions: Iterable[Decision] | Mapping[str, Domain] = ()) -> None:
+    def __init__(
+        self, decisions: Iterable[Decision] | Mapping[str, Domain] = (), *, limits: Iterable[Limit] = ()
+    ) -> None:
         given = (
             [Decision(label, domain) for label, domain in decisions.items()]
             if isinstance(decisions, Mapping)
@@ -84,6 +96,12 @@ class SearchSpace:
             (decision.label, decision.domain.draw, self._active(decision) if decision.when else None)
             for decision in self._decisions.values()
         ]
+        self._limits = tuple(limits)
+        for limit in self._limits:
+            for term in limit.cost.terms if isinstance(limit.cost, Sum) else ():
+                for label in term.labels:
+                    if label not in self._decisions:
+                        raise SpaceError(f"the limit that {limit.describe()} is on {label!r}: {self._unknown(label)}")
 
     def _active(self, decision: Decision) -> Callable[[Architecture], bool]:
         clauses = [
@@ -125,8 +143,8 @@ class SearchSpace:
     def __hash__(self) -> int:
         return hash(self._text)
 
-    def __reduce__(self) -> tuple[type[SearchSpace], tuple[list[Decision]]]:
-        return SearchSpace, (list(self),)
+    def __reduce__(self) -> tuple[Callable[..., SearchSpace], tuple[list[Decision], tuple[Limit, ...]]]:
+        return _restored, (list(self), self._limits)
 
     def __or__(self, other: SearchSpace) -> SearchSpace:
         """The decisions of both; one with a label of both exists where it does in either.
@@ -146,31 +164,38 @@ class SearchSpace:
                 )
             when = (*mine.when, *decision.when) if mine.when and decision.when else ()
             merged[decision.label] = Decision(decision.label, mine.domain, when)
-        return SearchSpace(merged.values())
+        return SearchSpace(merged.values(), limits=(*self._limits, *other.limits))
 
     def __repr__(self) -> str:
-        return f"SearchSpace({len(self)} decisions, {format_size(self.size)} architectures)"
+        limits = f", {len(self._limits)} limits" if self._limits else ""
+        return f"SearchSpace({len(self)} decisions, {format_size(self.size)} architectures{limits})"
 
     @cached_property
     def _text(self) -> str:
         return json.dumps(self.to_json(), sort_keys=True)
 
     @cached_property
-    def _census(self) -> tuple[list[str], Census]:
-        """The labels in the census's order, and the census."""
+    def positioned(self) -> Positioned:
+        """Label, domain and clauses (over positions) of each decision, each as soon after its parents as can be."""
         order = _close(list(self))
         positions = {decision.label: position for position, decision in enumerate(order)}
-        clauses = [
-            [{positions[parent]: values for parent, values in clause.items()} for clause in decision.when]
+        return [
+            (
+                decision.label,
+                decision.domain,
+                [{positions[parent]: values for parent, values in clause.items()} for clause in decision.when],
+            )
             for decision in order
         ]
-        domains = [decision.domain for decision in order]
-        return list(positions), Census(list(zip(domains, clauses, strict=True)))
+
+    @cached_property
+    def _census(self) -> Census:
+        return Census([(domain, clauses) for _, domain, clauses in self.positioned])
 
     @property
     def size(self) -> int | float:
-        """Exact number of distinct architectures; `math.inf` if a continuous range can be active."""
-        return self._census[1].size
+        """Exact number of architectures, `math.inf` if a continuous range can be active; limits are not looked at."""
+        return self._census.size
 
     @cached_property
     def fingerprint(self) -> str:
@@ -193,26 +218,37 @@ class SearchSpace:
             SpaceError: `uniform` is unknown, or is "architectures" and the space is infinite.
         """
         random = Random(rng) if isinstance(rng, int) else rng
+        if uniform not in ("decisions", "architectures"):
+            raise SpaceError(f"uniform is {uniform!r}; it must be 'decisions' or 'architectures'")
+        if uniform == "architectures" and self.size == math.inf:
+            raise SpaceError("the space is infinite, so no draw is uniform over its architectures; use 'decisions'")
+        if self._limits:
+            drawn = self._feasible.draw(random, uniform)
+            return {label: drawn[label] for label in self._decisions if label in drawn}
+        return self._any(random, uniform)
+
+    def _any(self, random: Random, uniform: str) -> Architecture:
+        """A draw that looks at no limit."""
         if uniform == "decisions":
             architecture: Architecture = {}
             for label, draw, active in self._plan:
                 if active is None or active(architecture):
                     architecture[label] = draw(random)
             return architecture
-        if uniform != "architectures":
-            raise SpaceError(f"uniform is {uniform!r}; it must be 'decisions' or 'architectures'")
-        if self.size == math.inf:
-            raise SpaceError("the space is infinite, so no draw is uniform over its architectures; use 'decisions'")
-        labels, census = self._census
-        drawn = dict(zip(labels, census.sample(random), strict=True))
+        labels = [label for label, _, _ in self.positioned]
+        drawn = dict(zip(labels, self._census.sample(random), strict=True))
         return {label: copy.deepcopy(drawn[label]) for label in self._decisions if drawn[label] is not INACTIVE}
 
     def default(self) -> Architecture:
-        """The architecture in which each active decision has its default."""
-        return self._complete({}, _default)
+        """The architecture in which each active decision has its default; the same repaired, if limits are missed."""
+        default = self._complete({}, _default)
+        if not self._limits or self._feasible.holds(default):
+            return default
+        random = Random(0)
+        return self._feasible.repair(default, random) or self.sample(random)
 
     def grid(self, granularity: int | None = None) -> Iterator[Architecture]:
-        """All architectures, each once, lazily, the last decision changing fastest.
+        """All architectures that keep the limits, each once, lazily, the last decision changing fastest.
 
         Args:
             granularity: number of values that stand for a continuous range; needed if there is one.
@@ -220,6 +256,11 @@ class SearchSpace:
         Raises:
             SpaceError: the granularity is less than 1, or a continuous range needs one.
         """
+        every = self._grid(granularity)
+        return filter(self._feasible.holds, every) if self._limits else every
+
+    def _grid(self, granularity: int | None) -> Iterator[Architecture]:
+        """All architectures, whatever the limits."""
         if granularity is not None and granularity < 1:
             raise SpaceError(f"granularity is {granularity}; it must be at least 1")
         values = cache(lambda label: self[label].grid(granularity))
@@ -288,6 +329,12 @@ class SearchSpace:
         """
         if probability is not None and not 0 <= probability <= 1:
             raise SpaceError(f"probability is {probability}; it must be from 0 to 1, or None")
+        if not self._limits:
+            return self._mutated(architecture, rng, probability)
+        return self._feasible.neighbour(architecture, rng, lambda: self._mutated(architecture, rng, probability))
+
+    def _mutated(self, architecture: Architecture, rng: Random, probability: float | None = None) -> Architecture:
+        """A mutation that looks at no limit."""
         movable = [label for label in architecture if self[label].size > 1]
         if not movable:
             raise SpaceError("no decision of this architecture has a second value, so it cannot be mutated")
@@ -305,7 +352,20 @@ class SearchSpace:
         return mutated
 
     def crossover(self, mother: Architecture, father: Architecture, rng: Random) -> Architecture:
-        """A child with each decision from a random one of the parents that have it (drawn, if none has)."""
+        """A child with each decision from a random one of the parents that have it (drawn, if none has).
+
+        Under limits, a child that misses them is crossed again some times, and then mutated into them.
+        """
+        if not self._limits:
+            return self._crossed(mother, father, rng)
+        for _ in range(CROSSINGS):
+            child = self._crossed(mother, father, rng)
+            if self._feasible.holds(child):
+                return child
+        return self._feasible.repair(child, rng) or self.sample(rng)
+
+    def _crossed(self, mother: Architecture, father: Architecture, rng: Random) -> Architecture:
+        """A child that looks at no limit."""
         parents = (mother, father)
         values = {
             label: rng.choice([parent for parent in parents if label in parent])[label]
@@ -317,7 +377,42 @@ class SearchSpace:
         """All architectures one step away: one decision moved to a near value, new ones at their default."""
         for label, value in architecture.items():
             for near in self[label].neighbours(value):
-                yield self._complete({**architecture, label: near}, _default)
+                neighbour = self._complete({**architecture, label: near}, _default)
+                if not self._limits or self._feasible.holds(neighbour):
+                    yield neighbour
+
+    # --- limits -------------------------------------------------------------------------------------------
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """What must hold for whole architectures."""
+        return self._limits
+
+    def constrain(self, *limits: Limit | Callable[[Architecture], bool]) -> SearchSpace:
+        """The same space with further limits; a function of the architecture must be true.
+
+        Raises:
+            SpaceError: a limit is on an unknown label, or no architecture keeps them as far as an exact count or
+                many draws can tell.
+        """
+        further = [limit if isinstance(limit, Limit) else rule(limit) for limit in limits]
+        limited = SearchSpace(self, limits=(*self._limits, *further))
+        limited.sample(0)  # raises where there is none
+        return limited
+
+    def violations(self, architecture: Architecture) -> list[str]:
+        """The limits that a canonical architecture misses, in words; empty if it keeps them all."""
+        missed = [limit for limit in self._limits if limit.excess(architecture)]
+        return [f"{limit.describe()}, but it has {limit.cost.of(architecture):,.10g}" for limit in missed]
+
+    @property
+    def acceptance(self) -> Acceptance:
+        """How many of the draws so far kept the limits by themselves."""
+        return self._feasible.acceptance
+
+    @cached_property
+    def _feasible(self) -> Feasible:
+        return Feasible(self.positioned, self._limits, self._any, self._mutated)
 
     # --- numbers and JSON ---------------------------------------------------------------------------------
 
@@ -348,7 +443,8 @@ class SearchSpace:
             if decision.when:
                 entry["when"] = [{label: list(vs) for label, vs in clause.items()} for clause in decision.when]
             decisions.append(entry)
-        return {"format": FORMAT, "decisions": decisions}
+        limits = {"limits": [limit.to_json() for limit in self._limits]} if self._limits else {}
+        return {"format": FORMAT, "decisions": decisions, **limits}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Value]) -> SearchSpace:
@@ -365,9 +461,10 @@ class SearchSpace:
             for entry in data["decisions"]:
                 domain = from_json({name: v for name, v in entry.items() if name not in ("label", "when")})
                 decisions.append(Decision(entry["label"], domain, entry.get("when", ())))
+            limits = [limit_from_json(entry) for entry in data.get("limits", ())]
         except (AttributeError, KeyError, TypeError) as error:
             raise SpaceError(f"this is not a space: {type(error).__name__}: {error}") from error
-        return cls(decisions)
+        return cls(decisions, limits=limits)
 
     # --- inside -------------------------------------------------------------------------------------------
 
@@ -383,6 +480,10 @@ class SearchSpace:
         close = difflib.get_close_matches(str(label), self._decisions, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return f"there is no decision {label!r}; the labels are {listed(self.labels)}{hint}"
+
+
+def _restored(decisions: list[Decision], limits: tuple[Limit, ...]) -> SearchSpace:
+    return SearchSpace(decisions, limits=limits)
 
 
 def format_size(size: int | float) -> str:

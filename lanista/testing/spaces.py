@@ -34,8 +34,7 @@ def values() -> SearchStrategy[Value]:
 
 def domains(*, continuous: bool = True, size: int = 4) -> SearchStrategy[Domain]:
     """Domains of every kind, with up to `size` candidates or integers; `continuous` allows `Real`."""
-    options = st.lists(values(), min_size=1, max_size=size, unique_by=key)
-    kinds: list[SearchStrategy[Domain]] = [options.map(Categorical), _subsets(size), _integers(size)]
+    kinds: list[SearchStrategy[Domain]] = [_categories(size), _subsets(size), _integers(size)]
     return st.one_of(*kinds, _reals()) if continuous else st.one_of(*kinds)
 
 
@@ -53,10 +52,22 @@ def architectures(space: SearchSpace) -> SearchStrategy[Architecture]:
     return st.integers(0, 2**32).map(space.sample)
 
 
+def _priors(n: int) -> SearchStrategy[list[float] | None]:
+    return st.none() | st.lists(st.sampled_from([0.25, 1.0, 3.0]), min_size=n, max_size=n)
+
+
+@st.composite
+def _categories(draw: DrawFn, size: int) -> Domain:
+    options = draw(st.lists(values(), min_size=1, max_size=size, unique_by=key))
+    return Categorical(options, draw(_priors(len(options))))
+
+
 @st.composite
 def _subsets(draw: DrawFn, size: int) -> Domain:
     options = draw(st.lists(values(), min_size=1, max_size=min(size, 3), unique_by=key))
-    return Subset(options, draw(st.none() | st.integers(0, len(options))))
+    n = st.integers(0, len(options))
+    n_chosen = st.none() | n | st.tuples(n, n).map(lambda pair: tuple(sorted(pair)))
+    return Subset(options, draw(n_chosen), draw(_priors(len(options))))
 
 
 @st.composite

@@ -241,3 +241,76 @@ def test_a_long_list_of_candidates_is_cut_in_messages():
     assert Categorical(range(20)).describe().endswith("10, 11, ... (20 in all)")
     assert Subset(["a", "b"], 1).describe() == "a list of 1 of 'a', 'b'"
     assert Integer(0, 8, 2).describe() == "an integer from 0 to 8 in steps of 2"
+
+
+WEIGHTED = [
+    Categorical(["a", "b", "c"], prior=[1, 2, 5]),
+    Subset(["a", "b", "c"], prior=[1, 0.5, 3]),
+    Subset(range(4), 2, prior=[1, 2, 3, 4]),
+    Subset(range(4), (1, 3), prior=[4, 1, 0.25, 2]),
+    Subset(range(4), (1, 3)),
+    Subset(range(3)),
+    Categorical([[1], [2]]),
+    Integer(1, 20, 3, log=True),
+    Integer(0, 4),
+]
+
+
+@pytest.mark.parametrize("domain", WEIGHTED, ids=repr)
+def test_draws_follow_the_prior(domain):
+    chances = {key(value): domain.probability(value) for value in domain.grid()}
+    assert sum(chances.values()) == pytest.approx(1)
+    random = Random(1)
+    counts = Counter(key(domain.draw(random)) for _ in range(10_000))
+    assert counts.keys() <= chances.keys()
+    chi2 = sum((counts[name] - 10_000 * chance) ** 2 / (10_000 * chance) for name, chance in chances.items())
+    assert chi2 < len(chances) + 5 * (2 * len(chances)) ** 0.5
+
+
+@pytest.mark.parametrize("domain", WEIGHTED, ids=repr)
+def test_a_pick_is_uniform_whatever_the_prior(domain):
+    random = Random(2)
+    counts = Counter(key(domain.pick(random)) for _ in range(10_000))
+    assert len(counts) == domain.size
+    expected = 10_000 / domain.size
+    chi2 = sum((count - expected) ** 2 / expected for count in counts.values())
+    assert chi2 < len(counts) + 5 * (2 * len(counts)) ** 0.5
+
+
+@pytest.mark.parametrize("domain", WEIGHTED, ids=repr)
+def test_priors_and_ranges_survive_json(domain):
+    read = from_json(json.loads(json.dumps(domain.to_json())))
+    assert read == domain
+    assert read.draw(Random(3)) == domain.draw(Random(3))
+
+
+def test_the_product_of_odds_is_the_chance_of_each_candidate():
+    domain = Subset(["a", "b"], prior=[3, 1])
+    assert domain.probability(["a", "b"]) + domain.probability(["a"]) == pytest.approx(3 / 4)
+
+
+def test_a_range_of_sizes():
+    domain = Subset(["abcd", "x", "y", "z"], (1, 2))
+    assert domain.size == 4 + 6
+    assert domain.default() == ["abcd"]
+    assert domain.describe() == "a list of 1 to 2 of 'abcd', 'x', 'y', 'z'"
+    assert Subset(range(3), (2, 2)) == Subset(range(3), 2)
+    assert Subset(range(3), (0, 3)) == Subset(range(3))
+    for value in domain.grid():
+        assert all(len(near) in (1, 2) for near in domain.neighbours(value))
+        assert domain.mutate(value, Random(0)) != value
+    with pytest.raises(ValueError, match="3 candidates are chosen"):
+        domain.parse(["x", "y", "z"])
+
+
+@pytest.mark.parametrize("n_chosen", [(2, 1), (0, 4), (1, 2, 3), [True, 2], (1.0, 2)])
+def test_a_range_of_sizes_must_fit(n_chosen):
+    with pytest.raises(SpaceError, match="n_chosen"):
+        Subset(range(3), n_chosen)
+
+
+@pytest.mark.parametrize("prior", [[1], [1, 0], [1, -1], [1, float("inf")], [1, True], ["a", "b"]])
+def test_a_prior_is_a_positive_number_for_each_candidate(prior):
+    for kind in (Categorical, Subset):
+        with pytest.raises(SpaceError, match="one positive number for each"):
+            kind(["a", "b"], prior=prior)
