@@ -52,7 +52,9 @@ class GridSearch(Strategy):
             return self._shuffled.propose()
         for architecture in self._ordered:
             return architecture
-        reason = f"all {format_size(self._space.size)} architectures of the grid were proposed"
+        count = "" if self._space.limits else f"{format_size(self._space.size)} "
+        within = " that keep the limits" if self._space.limits else ""
+        reason = f"all {count}architectures of the grid{within} were proposed"
         log.info("grid search ends: %s", reason)
         raise StopIteration(reason)
 
@@ -74,4 +76,4 @@ def _finite(space: SearchSpace, granularity: int | None) -> SearchSpace:
             # A range of a few floats may have fewer values than that.
             domain = Categorical(dict.fromkeys(domain.grid(granularity)))
         decisions.append(Decision(decision.label, domain, decision.when))
-    return SearchSpace(decisions)
+    return SearchSpace(decisions, limits=space.limits)

@@ -25,6 +25,9 @@ MISSES = 100
 MISSES_INFINITE = 100_000
 """So many known draws in a row, and an infinite space counts as exhausted (a range of a few floats, say)."""
 
+LISTED = 1_000_000
+"""A space with limits is looked at as a whole only if it has no more architectures than this without them."""
+
 log = logging.getLogger("lanista")
 
 
@@ -68,13 +71,15 @@ class Random(Strategy):
                 return architecture
             self._rest = self._remaining()
         if self._rest:
+            self._known.add(self._space.key(self._rest[-1]))
             return self._rest.pop()
         size = self._space.size
-        reason = (
-            f"the last {MISSES_INFINITE:,} draws gave nothing new"
-            if math.isinf(size)
-            else f"all {format_size(size)} architectures of the space were proposed"
-        )
+        if not self._listable:
+            reason = f"the last {MISSES_INFINITE:,} draws gave nothing new"
+        elif self._space.limits:
+            reason = f"all {len(self._known):,} architectures within the limits were proposed"
+        else:
+            reason = f"all {format_size(size)} architectures of the space were proposed"
         log.info("random search ends: %s", reason)
         raise StopIteration(reason)
 
@@ -84,13 +89,14 @@ class Random(Strategy):
     def _unknown(self) -> Architecture | None:
         """A new architecture by rejection, or None when it would take too long."""
         for misses in range(MISSES_INFINITE):
-            if misses == MISSES and math.isfinite(self._space.size):
+            if misses == MISSES and self._listable:
                 break
             architecture = self._space.sample(self._rng, uniform=self._uniform)
             if self._note(architecture):
                 return architecture
-        # A draw over all architectures is new every second time at least, however skewed the space is.
-        while 2 * len(self._known) < self._space.size < math.inf:
+        # A draw over all architectures is new every second time at least, however skewed the space is. (Under limits
+        # nobody knows how many there are.)
+        while not self._space.limits and 2 * len(self._known) < self._space.size < math.inf:
             architecture = self._space.sample(self._rng, uniform="architectures")
             if self._note(architecture):
                 return architecture
@@ -102,9 +108,14 @@ class Random(Strategy):
         self._known.add(self._space.key(architecture))
         return len(self._known) > before
 
+    @property
+    def _listable(self) -> bool:
+        """Whether the whole space can be looked at, once."""
+        return self._space.size <= LISTED if self._space.limits else math.isfinite(self._space.size)
+
     def _remaining(self) -> list[Architecture]:
-        """What is left, in random order. Half is known, so this costs no more than the search so far."""
-        if math.isinf(self._space.size):
+        """What is left, in random order. Half of it is known, or it is not large."""
+        if not self._listable:
             return []
         rest = [candidate for candidate in self._space.grid() if self._space.key(candidate) not in self._known]
         self._rng.shuffle(rest)

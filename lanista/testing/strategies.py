@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from lanista.space.domain import Architecture, Categorical, Integer, Real, Subset
+from lanista.space.limit import Limit, Sum, Term
 from lanista.space.search import Decision, SearchSpace
 from lanista.strategy.base import Strategy
 from lanista.trial import State, Trial
@@ -35,6 +36,30 @@ Objective = Callable[[Architecture], float | tuple[float, ...]]
 
 Fate = Callable[[int], State]
 """How the trial of a number ends. RUNNING: it was interrupted for good, and is never observed."""
+
+_LIMITED = SearchSpace(
+    [
+        *(Decision(f"op{i}", Categorical(["conv", "pool", "skip"])) for i in range(6)),
+        *(Decision(f"kernel{i}", Categorical([3, 5]), {f"op{i}": ["conv"]}) for i in range(6)),
+    ]
+).constrain(
+    Limit(
+        Sum(
+            "parameters",
+            [
+                Term(
+                    [f"op{i}", f"kernel{i}"],
+                    [({f"op{i}": op}, 0) for op in ("pool", "skip")]
+                    + [({f"op{i}": "conv", f"kernel{i}": kernel}, kernel * kernel) for kernel in (3, 5)],
+                )
+                for i in range(6)
+            ],
+        ),
+        least=9,
+        most=50,
+    ),
+    lambda architecture: architecture["op0"] != "skip",
+)
 
 SPACES = {
     "flat": SearchSpace({f"layer{i}": Categorical(range(5)) for i in range(6)}),
@@ -64,6 +89,7 @@ SPACES = {
             Decision("kernel", Categorical([3, 5]), {"op": ["conv"]}),
         ]
     ),
+    "limited": _LIMITED,
     "single": SearchSpace({"op": Categorical(["conv"]), "inputs": Subset(["a"], 1)}),
     "empty": SearchSpace(),
 }
@@ -151,7 +177,7 @@ def _record(
 
 
 def proposals_are_canonical(make: Factory) -> None:
-    """Every proposal has a value for each active decision and no other, in order and in canonical form."""
+    """Every proposal has a value for each active decision and no other, in canonical form, and keeps all limits."""
     for case in _cases("proposals are valid and canonical", make):
         with case:
             _check_canonical(case, _record(case.strategy, case.space, hashed, TRIALS, seed=case.seed))
@@ -376,6 +402,8 @@ def _check_canonical(case: _Case, history: list[Trial]) -> None:
             json.dumps(canonical) == json.dumps(trial.architecture) and canonical == trial.architecture,
             f"proposal {trial.number} is {trial.architecture!r}; canonical would be {canonical!r}",
         )
+        missed = case.space.violations(canonical)
+        _require(not missed, f"proposal {trial.number} is {canonical!r}, which misses a limit: {'; '.join(missed)}")
 
 
 def _follow(strategy: Strategy, history: Iterable[Trial], when: str) -> None:
