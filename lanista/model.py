@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +17,58 @@ from torch import Tensor, nn
 from lanista.errors import LanistaError, SpaceError
 from lanista.serialize import dumps
 from lanista.space.context import Fixed, Trace, answering
-from lanista.space.domain import Architecture, Value
+from lanista.space.domain import Architecture, Value, is_number
+from lanista.space.explanation import Explanation, explain
+from lanista.space.limit import Cost, Limit, rule
 from lanista.space.probe import UNBUILDABLE, probe
 from lanista.space.search import SearchSpace
+
+T = TypeVar("T")
+
+
+class Quantity(ABC):
+    """Something that built models have an amount of, known without training: `lanista.profile` has the usual ones.
+
+    Comparing it with a number makes a limit for `ModelSpace.constrain`: `parameters <= 5e6`.
+
+    Attributes:
+        name: a word, for tables and messages.
+        unit: what it is counted in; empty for plain numbers.
+    """
+
+    name: str
+    unit: str = ""
+
+    @abstractmethod
+    def cost(self, space: ModelSpace) -> Cost:
+        """The amount as a function of the architectures of `space`."""
+
+    def __le__(self, most: float) -> Bound:
+        return Bound(self, None, self._number(most))
+
+    def __ge__(self, least: float) -> Bound:
+        return Bound(self, self._number(least), None)
+
+    def _number(self, value: float) -> float:
+        if not is_number(value):
+            unit = f" of {self.unit}" if self.unit else ""
+            raise SpaceError(f"{self.name} is compared with {value!r}; give a number{unit}")
+        return float(value)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A limit on a quantity, such as `parameters <= 5e6`.
+
+    Attributes:
+        quantity: what is limited.
+        least: the least amount allowed, or None.
+        most: the greatest amount allowed, or None.
+    """
+
+    quantity: Quantity
+    least: float | None
+    most: float | None
 
 
 class ModelSpace:
@@ -65,6 +116,7 @@ class ModelSpace:
         if not callable(builder):
             raise SpaceError(f"ModelSpace got {builder!r}; give a callable that builds a torch.nn.Module")
         self._callable, self._args, self._kwargs = builder, args, kwargs
+        self._costs: dict[str, Cost] = {}
         self.example_input = example_input
         traced, self._counts = self._count()
         self.decisions = traced.space()
@@ -108,9 +160,66 @@ class ModelSpace:
             )
         return model
 
+    def sketch(self, architecture: Mapping[str, Value]) -> nn.Module:
+        """The model of `architecture` without weights: on torch's meta device, where the callable can bear that.
+
+        It has all modules and shapes, costs no memory for weights, and draws no random numbers.
+
+        Raises:
+            ArchitectureError: as `build`.
+        """
+        return self._sketched(lambda: self.build(architecture))
+
     def sample(self, seed: int | Random) -> Architecture:
-        """A random architecture; see `SearchSpace.sample`."""
+        """A random architecture that keeps the limits; see `SearchSpace.sample`."""
         return self.decisions.sample(seed)
+
+    def cost(self, quantity: Quantity) -> Cost:
+        """A quantity as a function of architectures; learnt once (a sum over decisions where it is one)."""
+        name = repr(quantity)
+        if name not in self._costs:
+            self._costs[name] = quantity.cost(self)
+        return self._costs[name]
+
+    def constrain(self, *limits: Bound | Limit | Callable[[Architecture], bool]) -> ModelSpace:
+        """The same space with limits: `space.constrain(parameters <= 5e6, lambda a: a["width"] != 24)`.
+
+        Whatever chooses an architecture of it keeps the limits, so every strategy does. Where a quantity turns out
+        to be a sum over decisions, as parameters and operations often are, draws are exact and cheap: a draw of the
+        unlimited space, given that the limits hold. Other limits are kept by rejecting draws, and by mutating
+        towards the limits after too many rejections; `decisions.acceptance` tells how often. `build` builds
+        architectures that miss the limits too.
+
+        Args:
+            limits: comparisons of quantities with numbers; limits on architectures; or functions of an
+                architecture that must be true (quick, and always with the same answer).
+
+        Raises:
+            SpaceError: no architecture keeps the limits, as far as an exact count or many draws can tell.
+        """
+        limited = ModelSpace.__new__(ModelSpace)
+        limited.__dict__.update(self.__dict__)  # the costs that were learnt, too
+        limited.decisions = self.decisions.constrain(*map(self._limit, limits))
+        return limited
+
+    def explain(self, *wanted: Quantity | Bound | Limit) -> Explanation:
+        """What architectures cost, and how many keep which limits, before anything is spent; print it.
+
+        Args:
+            wanted: quantities to report, and limits to try beside those that the space has.
+        """
+        limits = [self._limit(limit) for limit in wanted if not isinstance(limit, Quantity)]
+        costs = [self.cost(quantity) for quantity in wanted if isinstance(quantity, Quantity)]
+        return explain(self.decisions, costs, limits)
+
+    def _limit(self, limit: Bound | Limit | Callable[[Architecture], bool]) -> Limit:
+        if isinstance(limit, Bound):
+            return Limit(self.cost(limit.quantity), limit.least, limit.most)
+        if isinstance(limit, Limit):
+            return limit
+        if not callable(limit):
+            raise SpaceError(f"the limit is {limit!r}; give a comparison, such as parameters <= 5e6, or a function")
+        return rule(limit)
 
     @property
     def name(self) -> str:
@@ -121,7 +230,7 @@ class ModelSpace:
         return f"ModelSpace({self.name}: {self.decisions!r})"
 
     def __reduce__(self) -> tuple[Callable[[bytes], ModelSpace], tuple[bytes]]:
-        return _restored, (dumps(self.__dict__),)
+        return _restored, (dumps({**self.__dict__, "_costs": {}}),)  # a measured cost holds the space itself
 
     def _trace(self, answers: Mapping[str, Value], counts: Mapping[str, int]) -> Trace:
         """Ask all questions once; run the model where an InputChoice must see its inputs.
@@ -130,15 +239,19 @@ class ModelSpace:
         needs real numbers; without a trace in torch's generator, or a word about weights that the meta device
         has no room for.
         """
+        return self._sketched(lambda: self._asked(answers, counts))
+
+    def _sketched(self, make: Callable[[], T]) -> T:
+        """What `make` makes, on the meta device if it bears that; without a trace or a word."""
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
             try:
                 with torch.device("meta"):
-                    return self._asked(answers, counts)
+                    return make()
             except LanistaError:
                 raise
             except UNBUILDABLE:
-                return self._asked(answers, counts)
+                return make()
 
     def _asked(self, answers: Mapping[str, Value], counts: Mapping[str, int]) -> Trace:
         context = Trace(answers, counts)

@@ -20,6 +20,7 @@ from torch.fx import GraphModule
 from lanista import ModelSpace, choice, integer
 from lanista.errors import ArchitectureError, LanistaError, SpaceError
 from lanista.nn import InputChoice, LayerChoice, Repeat
+from lanista.profile import Measure, Measurement
 from lanista.space import Categorical, Integer, SearchSpace, Subset
 
 laws = settings(deadline=None, derandomize=True, max_examples=40)
@@ -531,6 +532,7 @@ SCRIPT = """
 import pickle, sys, torch
 from torch import nn
 from lanista import ModelSpace, choice
+from lanista.profile import Measure, Measurement
 from lanista.nn import LayerChoice
 
 class Net(nn.Sequential):
@@ -563,3 +565,95 @@ def test_spaces_of_a_main_module_are_read_where_it_is_not(tmp_path):
     first, second = run(SCRIPT).split()
     assert first == second
     assert run(READER) == f"{first} 5 4 Tanh\n" * 2
+
+
+class Weights(Measure):
+    """Parameters, as a sum over modules or, `whole`, as one number."""
+
+    def __init__(self, whole=False):
+        self.name, self._whole = "weights", whole
+        self.measured = []
+
+    def __call__(self, model, example_input=None):
+        self.measured.append(next(model.parameters()).device.type)
+        return Measurement(sum(p.numel() for p in model.parameters()), 0, "")
+
+    def parts(self, model, example_input=None):
+        if self._whole:
+            return None
+        return {name: float(parameter.numel()) for name, parameter in model.named_parameters()}
+
+    def __repr__(self):
+        return f"Weights({self._whole})"
+
+
+def tower():
+    widths = [choice([4, 8, 16], label=f"width{i}") for i in range(4)]
+    return nn.Sequential(*(nn.Linear(a, b) for a, b in zip([4, *widths], [*widths, 2], strict=True)))
+
+
+def weights_of(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_limited_space_gives_architectures_within_the_limit(whole):
+    measure = Weights(whole)
+    space = ModelSpace(tower).constrain(measure <= 300, measure >= 100, lambda a: a["width0"] != 8)
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    for seed in range(20):
+        architecture = space.sample(seed)
+        assert 100 <= weights_of(space.build(architecture)) <= 300
+        assert architecture["width0"] != 8
+    space.decisions.default()
+    torch.manual_seed(0)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert set(measure.measured) == ({"cpu"} if whole else set())
+    again = pickle.loads(pickle.dumps(space))
+    assert again.decisions == space.decisions
+    assert again.sample(5) == space.sample(5)
+    large = {f"width{i}": 16 for i in range(4)}
+    assert weights_of(space.build(large)) > 300  # what the user asks for by name is built
+    assert len(space.decisions.violations(large)) == 1
+
+
+def test_a_cost_is_learnt_once_and_shared_with_limited_spaces():
+    space = ModelSpace(tower)
+    cost = space.cost(Weights())
+    assert space.constrain(Weights() <= 300).cost(Weights()) is cost
+    assert space.cost(Weights(whole=True)) is not cost
+
+
+def test_explain_reports_costs_and_limits_before_anything_is_spent():
+    space = ModelSpace(tower)
+    found = space.explain(Weights(), Weights() <= 300, lambda a: a["width0"] == 4)
+    assert [r.cost.name for r in found.ranges] == ["weights"]
+    assert found.ranges[0].least == weights_of(space.build(space.decisions.default()))
+    assert len(found.shares) == 2
+    assert "weights at most 300" in str(found)
+    assert "weights at most 10: loosen it" in str(space.explain(Weights() <= 10))
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        (lambda: Weights() <= 10, "no architecture has weights at most 10: weights is from"),
+        (lambda: Weights() <= "many", "weights is compared with 'many'; give a number"),
+        (lambda: 5e6, "the limit is 5000000.0; give a comparison"),
+        (lambda: lambda architecture: False, "no architecture within the limits was found"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(limit, message):
+    with pytest.raises(SpaceError, match=message):
+        ModelSpace(tower).constrain(limit())
+
+
+def test_a_sketch_has_shapes_and_no_weights():
+    space = ModelSpace(tower)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    sketch = space.sketch({"width0": 8, "width1": 4, "width2": 4, "width3": 4})
+    assert all(p.is_meta for p in sketch.parameters())
+    assert sketch[0].weight.shape == (8, 4)
+    assert torch.equal(torch.get_rng_state(), before)

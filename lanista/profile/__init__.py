@@ -1,5 +1,5 @@
 """What models cost: parameters, operations, memory, latency, energy."""
 
-from lanista.profile.measure import Bound, Measure, Measurement
+from lanista.profile.measure import Measure, Measurement
 
-__all__ = ["Bound", "Measure", "Measurement"]
+__all__ = ["Measure", "Measurement"]

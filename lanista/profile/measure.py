@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import logging
+import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
-from lanista.errors import SpaceError
-from lanista.space.domain import is_number
+from lanista.model import ModelSpace, Quantity
+from lanista.profile.attribution import Unlearnable, learn
+from lanista.space.domain import Architecture
+from lanista.space.limit import Cost, Function
+
+log = logging.getLogger("lanista")
 
 Example = Tensor | tuple[object, ...] | None
 """What a model is run on: one tensor, or a tuple of positional inputs; None where nobody gave any."""
@@ -35,34 +42,12 @@ class Measurement:
         return f"{number}{spread} {self.unit}".rstrip()
 
 
-@dataclass(frozen=True)
-class Bound:
-    """A limit on a measure, such as `parameters <= 5e6`; `ModelSpace.constrain` takes it.
-
-    Attributes:
-        measure: what is limited.
-        least: the least value allowed, or None.
-        most: the greatest value allowed, or None.
-    """
-
-    measure: Measure
-    least: float | None
-    most: float | None
-
-
-class Measure(ABC):
+class Measure(Quantity):
     """Something that a model costs, as a function of the built model and an example input.
 
     Calling it measures one model. Comparing it with a number makes a limit: `parameters <= 5e6`.
     Measures are stateless or know only how they measure; equal models give equal values, but for latency and energy.
-
-    Attributes:
-        name: a word, for tables and messages.
-        unit: what it is counted in; empty for plain numbers.
     """
-
-    name: str
-    unit: str = ""
 
     @abstractmethod
     def __call__(self, model: nn.Module, example_input: Example = None) -> Measurement:
@@ -80,18 +65,31 @@ class Measure(ABC):
         """
         return None
 
-    def __le__(self, most: float) -> Bound:
-        return Bound(self, None, self._number(most))
+    def cost(self, space: ModelSpace) -> Cost:
+        """The measure as a function of architectures: a sum over decisions where it is one, else as measured.
 
-    def __ge__(self, least: float) -> Bound:
-        return Bound(self, self._number(least), None)
+        Otherwise a model is built, once for each architecture; without weights, where the measure has `parts`.
+        """
 
-    def _number(self, value: float) -> float:
-        if not is_number(value):
-            raise SpaceError(
-                f"{self.name} is compared with {value!r}; give a number{f' of {self.unit}' * bool(self.unit)}"
-            )
-        return float(value)
+        def parts(architecture: Architecture) -> Mapping[str, float] | None:
+            sketch = space.sketch(space.decisions.complete(architecture))
+            return self.parts(sketch, space.example_input)
+
+        def summed(architecture: Architecture) -> float:
+            return math.fsum((parts(architecture) or {}).values())
+
+        def measured(architecture: Architecture) -> float:
+            with torch.random.fork_rng(devices=[]):
+                model = space.build(space.decisions.complete(architecture))
+                return self(model, space.example_input).value
+
+        if parts(space.decisions.default()) is None:
+            return Function(self.name, measured, unit=self.unit, cheap=False)
+        try:
+            return learn(space.decisions, lambda architecture: parts(architecture) or {}, self.name, self.unit)
+        except Unlearnable as reason:
+            log.info("%s is no sum over decisions, and is measured for each architecture: %s", self.name, reason)
+            return Function(self.name, summed, unit=self.unit, cheap=False)
 
     def __repr__(self) -> str:
         return self.name

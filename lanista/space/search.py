@@ -303,6 +303,13 @@ class SearchSpace:
                 )
         return canonical
 
+    def complete(self, values: Mapping[str, Value]) -> Architecture:
+        """The architecture with these canonical values where they are active, and defaults elsewhere.
+
+        Limits are not looked at.
+        """
+        return self._complete(dict(values), _default)
+
     def active(self, architecture: Architecture) -> list[str]:
         """Labels of the decisions that exist with these answers; the architecture may have labels of other spaces."""
         return [label for label, _, active in self._plan if active is None or active(architecture)]
