@@ -493,6 +493,7 @@ def _show_experiment(storage: Storage, record: Record) -> None:
         ("Strategy", escape(record.strategy)),
         ("Seed", str(record.seed)),
         ("Space", f"{len(space)} decisions, {format_size(space.size)} architectures, {record.fingerprint}"),
+        *(("Limit", escape(limit.describe())) for limit in space.limits),
         ("Source", escape(record.source or "a console or notebook")),
         ("Versions", ", ".join(f"{name} {number}" for name, number in record.versions.items())),
         ("Started", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))),

@@ -106,6 +106,16 @@ def test_run_then_look_then_export(lanista, folder):
     assert "model.py" in out
 
 
+def test_limits_are_shown_and_kept(lanista, folder):
+    limited = "ModelSpace(network).constrain(lambda a: a['inputs'] + a['outputs'] <= 3)"
+    (folder / "search.py").write_text(SEARCH.replace("ModelSpace(network)", limited) + UNGUARDED)
+    assert lanista("run", "search.py")[0] == 0
+    assert "the rule <lambda> holds" in lanista("show", "sizes")[1]
+    rows = [json.loads(line) for line in lanista("trials", "sizes", "--json")[1].splitlines()]
+    assert len(rows) == 3
+    assert all(sum(row["architecture"].values()) <= 3 for row in rows)
+
+
 def test_running_tells_of_lanista_and_of_no_library(folder):
     run = subprocess.run(
         [sys.executable, "-m", "lanista.cli", "run", "search.py"], capture_output=True, text=True, check=True
