@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
+from figure import emit
 from sqlalchemy import Engine, Pool, event
 from torch import Tensor, nn
 
@@ -50,14 +51,6 @@ from lanista.trial import State
 NAME = "killed"
 PATIENCE = 60.0
 """Seconds for what ends by itself; no figure depends on it."""
-
-
-def emit(name: str, value: float, unit: str, limit: str, **details: object) -> None:
-    """One figure as a JSON line."""
-    print(
-        json.dumps({"name": name, "value": round(value, 4), "unit": unit, "limit": limit, **details}),
-        flush=True,
-    )
 
 
 # --- the search ---------------------------------------------------------------------------------------------

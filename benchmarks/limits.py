@@ -10,6 +10,7 @@ import random
 import time
 
 import torch
+from figure import emit
 from torch import nn
 
 from lanista import ModelSpace, choice
@@ -17,7 +18,6 @@ from lanista.nn import LayerChoice, Repeat
 from lanista.profile import parameters
 from lanista.space import Categorical, SearchSpace
 from lanista.space.limit import Cost, Limit, Sum, Term
-from speed import emit
 
 SHARE = 0.001
 DRAWS = 10_000

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import torch
+from figure import emit
 from torch import nn
 
 from lanista import Experiment, FunctionalEvaluator, ModelSpace, Trial, choice, integer, real
@@ -34,12 +35,6 @@ SHARES = {"small": 0.005, "medium": 0.05, "big": 1.0}
 
 CHECKPOINTS = (0.1, 0.25, 0.5, 1.0)
 REPEATS = 5
-
-
-def emit(name: str, value: float, unit: str, limit: str, **details: object) -> None:
-    """One figure as a JSON line."""
-    figure = {"name": name, "value": round(value, 4), "unit": unit, "limit": limit, **details}
-    print(json.dumps(figure), flush=True)
 
 
 def network() -> nn.Module:

@@ -7,7 +7,6 @@ Ratios are taken inside one run, alternating, because machines are noisy; rates 
 
 from __future__ import annotations
 
-import json
 import resource
 import statistics
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 from random import Random as Generator
 
 import torch
+from figure import emit
 from torch import Tensor, nn
 
 from lanista import Experiment, FunctionalEvaluator, InlineExecutor, ModelSpace, ProcessExecutor, Trial, choice
@@ -29,14 +29,6 @@ from lanista.strategy import Random
 
 OPERATIONS = ("none", "skip", "conv1", "conv3", "pool")
 EDGES = [(source, target) for target in range(1, 4) for source in range(target)]
-
-
-def emit(name: str, value: float, unit: str, limit: str, **details: object) -> None:
-    """One figure as a JSON line."""
-    print(
-        json.dumps({"name": name, "value": round(value, 4), "unit": unit, "limit": limit, **details}),
-        flush=True,
-    )
 
 
 # --- a network like those of NAS-Bench-201: 15 cells of 6 edges with 5 operations, width 16 ----------------
