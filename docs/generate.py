@@ -6,6 +6,7 @@ import html
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -58,7 +59,75 @@ def benchmarks() -> str:
     )
 
 
-PAGES = {"cli.md": cli, "benchmarks.md": benchmarks}
+def amount(value: float | None) -> str:
+    """A number of parameters or operations: `3.35 M`."""
+    if value is None:
+        return "-"
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g} {unit}" if value / size < 1000 else f"{value / size:,.0f} {unit}"
+    return f"{value:,.0f}"
+
+
+def size(value: str | float) -> str:
+    """A number of architectures."""
+    number = Decimal(str(value))
+    return f"{number:,.0f}" if number < 10**7 else f"{number:.1e}"
+
+
+def spread(figures: dict) -> str:
+    """Least, median and greatest; those that were only seen in samples are marked."""
+    mark = "" if figures["exact"] else " \\*"
+    return f"{amount(figures['least'])} / {amount(figures['median'])} / {amount(figures['greatest'])}{mark}"
+
+
+def beside(ours: float, published: float | None) -> str:
+    """Our number, the published one, and the difference."""
+    if published is None:
+        return amount(ours)
+    return f"{amount(ours)} ({amount(published)}, {100 * (ours - published) / published:+.2f} %)"
+
+
+def hub() -> str:
+    """The spaces of the hub, and the architectures in them that have published numbers."""
+    spaces = [json.loads(line) for line in (HERE / "hub.jsonl").read_text().splitlines()]
+    rows, known = [], []
+    for space in spaces:
+        published = "" if space["published_size"] is None else f" ({size(space['published_size'])})"
+        rows.append(
+            f"| `{space['name']}` | [{space['paper']}]({space['url']}) | {space['decisions']} | "
+            f"{size(space['size'])}{published} | {spread(space['parameters'])} | {spread(space['macs'])} | "
+            f"{space['trace_seconds']:.1f} s, {space['trace_mib']} MiB |"
+        )
+        known += [
+            f"| {one['name']} | `{space['name']}` | {beside(one['parameters'], one['published_parameters'])} | "
+            f"{beside(one['macs'], one['published_macs'])} | {one['accuracy']} | "
+            f"{'. '.join(filter(None, [one['source'], one['note']]))} |"
+            for one in space["known"]
+        ]
+    return "\n".join(
+        [
+            "<!-- Made by `make docs` from docs/hub.jsonl (`python benchmarks/hub.py`); do not edit. -->\n",
+            "# The hub\n",
+            "Model spaces from the literature, ready to search: `lanista.hub.DARTS()` is a `ModelSpace`. Sizes count",
+            "architectures exactly (in brackets: as the paper says it). Parameters and multiply-accumulates (MACs, which",
+            "most papers call FLOPs) are least / median / greatest, with the default settings and one input; \\* marks",
+            "ends that random architectures showed, where no exact count was made. The last column is the tracing.\n",
+            "| space | paper | decisions | architectures | parameters | MACs | tracing |",
+            "|---|---|---|---|---|---|---|",
+            *rows,
+            "\n## Known architectures\n",
+            "Ours, and in brackets the published number and the difference. `lanista.hub.known(name)` has the architecture.",
+            "Accuracies are the published ones; nothing was trained here.\n",
+            "| architecture | space | parameters | MACs | accuracy | source and notes |",
+            "|---|---|---|---|---|---|",
+            *known,
+            "",
+        ]
+    )
+
+
+PAGES = {"cli.md": cli, "benchmarks.md": benchmarks, "hub.md": hub}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
