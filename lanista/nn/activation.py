@@ -89,7 +89,7 @@ BINARY: dict[str, Binary] = {
     "gate": lambda f, x, y: f(operator.mul, f(torch.sigmoid, x), y),
     "gaussian": lambda f, x, y: _decay(f, f(operator.pow, f(operator.sub, x, y), 2)),
     "laplace": lambda f, x, y: _decay(f, f(torch.abs, f(operator.sub, x, y))),
-    "average": lambda f, x, y: _average(f, x, y),
+    "average": lambda f, x, y: _mean(f, x, y, f.beta(0.5)),
 }
 """The paper's binary functions, by name."""
 
@@ -147,6 +147,5 @@ def _decay(f: _Formula, distance: Node) -> Node:
     return f.exp(f(operator.neg, f(operator.mul, f.beta(1.0), distance)))
 
 
-def _average(f: _Formula, x: Node, y: Node) -> Node:
-    beta = f.beta(0.5)
-    return f(operator.add, f(operator.mul, beta, x), f(operator.mul, f(operator.sub, 1, beta), y))
+def _mean(f: _Formula, x: Node, y: Node, weight: Node) -> Node:
+    return f(operator.add, f(operator.mul, weight, x), f(operator.mul, f(operator.sub, 1, weight), y))

@@ -15,7 +15,7 @@ from torch import nn
 from torch.fx import Graph, GraphModule, Node
 
 from lanista.errors import SpaceError
-from lanista.nn.layer import ADVICE, make, named, names_of
+from lanista.nn.layer import make, named, names_of
 from lanista.space.context import Context, current
 from lanista.space.domain import Categorical, is_integer
 
@@ -153,8 +153,10 @@ def _module(
 
     def tensor(number: int) -> Node:
         if number not in tensors:
-            unpacked = isinstance(seen, list)
-            tensors[number] = seen[number] if unpacked else graph.call_function(operator.getitem, (seen, number))
+            if isinstance(seen, list):
+                return seen[number]
+            name = f"input_{number}"
+            tensors[number] = graph.create_node("call_function", operator.getitem, (seen, number), name=name)
         return tensors[number]
 
     for node, ops in nodes.items():

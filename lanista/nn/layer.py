@@ -62,7 +62,8 @@ def named(candidates: Sequence[T] | Mapping[str, T]) -> dict[str | int, T]:
     """The candidates by name; in a list they are named by position. Raises SpaceError as `LayerChoice` does."""
     if not isinstance(candidates, Sequence | Mapping):
         raise SpaceError(f"candidates is {candidates!r}; give a list of layers, or a mapping of names to layers")
-    parts = dict(candidates.items() if isinstance(candidates, Mapping) else enumerate(candidates))
+    parts: dict[str | int, T] = {}
+    parts.update(candidates if isinstance(candidates, Mapping) else enumerate(candidates))
     for name, part in parts.items():
         if not isinstance(name, str | int) or isinstance(name, bool):
             raise SpaceError(f"candidate name {name!r} ({type(name).__name__}) is not a string")
