@@ -37,7 +37,7 @@ def NasBench101Cell(
     operation of inner vertex `i`; `{label}/input{i}` lists the earlier vertices that vertex `i` has edges from, at
     least one. So every vertex is reached from the input; those that do not lead to the output are left out of
     the model, and their answers have no effect (`lanista.space.dag` has the pruned graph as data, and draws
-    cells without such vertices, each distinct one equally often).
+    cells without such vertices, each distinct one equally often). The space is limited to `max_num_edges`.
 
     Vertices add up what they get. As in the benchmark's own code, vertices with an edge to the output share its
     features, and are concatenated; others have as many as the greatest that they lead to; a tensor with too many is
@@ -67,12 +67,14 @@ def NasBench101Cell(
     context = current()
     label = context.name("NasBench101Cell", label)
     answers = _ask(context, parts, label, max_num_nodes)
+    if max_num_nodes * (max_num_nodes - 1) // 2 > max_num_edges:
+        context.require(dag.limit(label, max_num_edges))
     matrix, _ = dag.graph(answers, label)
     found = dag.edges(matrix)
     if found > max_num_edges:
         raise ArchitectureError(
-            f"cell {label!r} has {found} edges after pruning, and max_num_edges is {max_num_edges}; draw its answers "
-            "with lanista.space.dag.sample, or filter with lanista.space.dag.is_valid"
+            f"cell {label!r} has {found} edges after pruning, and max_num_edges is {max_num_edges}; take edges away, "
+            "or draw an architecture with the space's `sample`, which keeps the limit"
         )
     features = channels(matrix, in_features, out_features)
     vertices = dag.alive(dag.matrix(answers, label))

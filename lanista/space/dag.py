@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
 from random import Random
 
 from lanista.errors import SpaceError
 from lanista.space.domain import Architecture, Value, listed
+from lanista.space.limit import Function, Limit
 
 Matrix = tuple[tuple[int, ...], ...]
 Ops = tuple[Value, ...]
@@ -86,6 +88,21 @@ def edges(matrix: Matrix) -> int:
 def is_valid(architecture: Mapping[str, Value], label: str, max_num_edges: int = 9) -> bool:
     """Whether the `NasBench101Cell` of this label has, once pruned, at most so many edges."""
     return edges(graph(architecture, label)[0]) <= max_num_edges
+
+
+@lru_cache(maxsize=256)
+def limit(label: str, max_num_edges: int) -> Limit:
+    """The limit that `is_valid`; the same object for the same arguments. It holds where there is no such cell."""
+    return Limit(Function(f"edges of {label}", _Edges(label)), most=max_num_edges)
+
+
+@dataclass(frozen=True)
+class _Edges:
+    label: str
+
+    def __call__(self, architecture: Mapping[str, Value]) -> int:
+        there = f"{self.label}/num_nodes" in architecture
+        return edges(graph(architecture, self.label)[0]) if there else 0
 
 
 def canonical(matrix: Matrix, ops: Ops) -> str:

@@ -1,4 +1,5 @@
 from functools import partial
+from random import Random
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from lanista import ModelSpace
 from lanista.errors import ArchitectureError, SpaceError
-from lanista.nn import NasBench101Cell
+from lanista.nn import LayerChoice, NasBench101Cell
 from lanista.nn.nasbench101 import channels
 from lanista.space import Categorical, Decision, Integer, Subset, choice, dag
 
@@ -116,7 +117,7 @@ def test_vertices_that_lead_nowhere_are_left_out_and_their_questions_answered():
 def test_too_many_edges_after_pruning_are_refused():
     every = [(i, j) for i in range(5) for j in range(i + 1, 5)]
     assert built(every, ("2", "2", "3"), max_num_edges=10)(X).shape == (2, 6)
-    with pytest.raises(ArchitectureError, match=r"'c' has 10 edges after pruning, and max_num_edges is 9; draw"):
+    with pytest.raises(ArchitectureError, match=r"'c' has 10 edges after pruning, and max_num_edges is 9; take"):
         built(every, ("2", "2", "3"))
 
 
@@ -125,10 +126,29 @@ def test_too_many_edges_after_pruning_are_refused():
 def test_every_valid_cell_gives_the_wanted_features(seed, width):
     space = ModelSpace(NasBench101Cell, OPS, 3, width, Widen, label="c")
     architecture = space.sample(seed)
-    if dag.is_valid(architecture, "c"):
-        cell = space.build(architecture)
-        assert cell(X).shape == (2, width)
-        assert len([name for name, _ in cell.named_children() if "op" in name]) == len(dag.graph(architecture, "c")[1])
+    assert dag.is_valid(architecture, "c")
+    cell = space.build(architecture)
+    assert cell(X).shape == (2, width)
+    assert len([name for name, _ in cell.named_children() if "op" in name]) == len(dag.graph(architecture, "c")[1])
+
+
+def test_the_space_is_limited_where_it_can_have_too_many_edges():
+    def net(most):
+        cell = {"label": "c", "max_num_nodes": most}
+        return nn.Sequential(*(NasBench101Cell(OPS, 3, 3, Widen, **cell) for _ in range(3)))
+
+    assert not ModelSpace(net, 4).decisions.limits
+    space = ModelSpace(net, 7).decisions
+    assert [limit.describe() for limit in space.limits] == ["edges of c at most 9"]
+    for seed in range(20):
+        mutant = space.mutate(space.sample(seed), Random(seed))
+        assert dag.is_valid(mutant, "c")
+
+
+def test_the_limit_holds_where_there_is_no_cell():
+    space = ModelSpace(LayerChoice, [nn.Identity, lambda: NasBench101Cell(OPS, 3, 3, Widen, label="c")], label="op")
+    assert not space.decisions.violations({"op": 0})
+    assert {space.sample(seed)["op"] for seed in range(20)} == {0, 1}
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ SPACES = {
         8,
         lambda i, o: conv(i, o, 1),
         5,
-        10,
+        7,
         example_input=IMAGE,
     ),
     "NasBench201Cell": lambda: ModelSpace(
