@@ -20,10 +20,11 @@ REDUCTIONS = ("sum", "mean", "concat", "none")
 
 def InputChoice(
     n_candidates: int | None = None,
-    n_chosen: int | None = 1,
+    n_chosen: int | tuple[int, int] | None = 1,
     reduction: Reduction = "sum",
     *,
     names: Sequence[str] | None = None,
+    prior: Sequence[float] | None = None,
     label: str | None = None,
 ) -> nn.Module:
     """Ask which of several tensors are used; a module comes back that takes a list of them and joins those.
@@ -36,10 +37,12 @@ def InputChoice(
     Args:
         n_candidates: length of the list it is called with. None: `len(names)`, or found out by running the
             model on the `example_input` of `ModelSpace`.
-        n_chosen: how many are chosen; None: any number. With 1 the answer is one candidate, else a list of
-            them.
+        n_chosen: how many are chosen; a pair: from the first to the second number of them; None: any number.
+            With 1 the answer is one candidate, else a list of them.
         reduction: "sum", "mean", "concat" (along dimension 1, the channels), or "none" (a list).
         names: names of the candidates in architectures; default: the positions 0, 1, ....
+        prior: a positive weight for each candidate: how often it is drawn, relative to the others (for several,
+            see `lanista.space.Subset`). None: all equally often.
         label: name of the decision.
 
     Raises:
@@ -52,20 +55,34 @@ def InputChoice(
     given = len(names) if names is not None else n_candidates
     if given is not None and not (is_integer(given) and given > 0):
         raise SpaceError(f"n_candidates is {given!r}; it must be an integer of at least 1, or None")
+    if prior is not None and given is None:
+        raise SpaceError("a prior needs to know its candidates; give n_candidates, too")
     context = current()
     label = context.name("InputChoice", label)
     count = context.inputs(label, given)
-    if n_chosen is not None and not (is_integer(n_chosen) and 0 <= n_chosen <= (count or n_chosen)):
-        most = "" if count is None else f" to {count}"
-        raise SpaceError(f"n_chosen of {label!r} is {n_chosen!r}; it must be None or an integer from 0{most}")
+    _, most = _bounds(n_chosen, count, label)
     # While the number of candidates is not known, the first ones stand for all; that is also the default.
-    options: Sequence[object] = names or range(count or max(n_chosen or 1, 1))
-    domain: Domain = Categorical(options) if n_chosen == 1 else Subset(options, n_chosen)
+    options: Sequence[object] = names or range(count or max(most, 1))
+    domain: Domain = Categorical(options, prior) if n_chosen == 1 else Subset(options, n_chosen, prior)
     answer = context.decide(label, domain)
     chosen = [list(options).index(name) for name in ([answer] if n_chosen == 1 else answer)]
     module = selection(chosen, reduction)
     observe = context.observer(label) if count is None else None
-    return module if observe is None else _observed(module, observe, label, n_chosen or 0)
+    return module if observe is None else _observed(module, observe, label, most)
+
+
+def _bounds(n_chosen: int | tuple[int, int] | None, count: int | None, label: str) -> tuple[int, int]:
+    """The least and the greatest number that `n_chosen` allows, as far as that is known."""
+    if n_chosen is None:
+        return 0, count or 0
+    bounds = n_chosen if isinstance(n_chosen, tuple | list) else (n_chosen, n_chosen)
+    fits = len(bounds) == 2 and all(is_integer(n) for n in bounds)
+    if not (fits and 0 <= bounds[0] <= bounds[1] <= (bounds[1] if count is None else count)):
+        most = "" if count is None else f" to {count}"
+        raise SpaceError(
+            f"n_chosen of {label!r} is {n_chosen!r}; it must be None, an integer from 0{most}, or a pair (least, most)"
+        )
+    return bounds[0], bounds[1]
 
 
 def selection(chosen: Sequence[int], reduction: Reduction) -> GraphModule:
@@ -94,13 +111,13 @@ def selection(chosen: Sequence[int], reduction: Reduction) -> GraphModule:
     return GraphModule(nn.Module(), graph, class_name="Selection")
 
 
-def _observed(module: nn.Module, observe: Callable[[int], None], label: str, least: int) -> nn.Module:
-    """Tell `observe` the length of the list that `module` is called with, which must be at least `least`."""
+def _observed(module: nn.Module, observe: Callable[[int], None], label: str, most: int) -> nn.Module:
+    """Tell `observe` the length of the list that `module` is called with, from which `most` can be chosen."""
 
     def hook(_: nn.Module, positional: tuple[Sequence[Tensor], ...], named: dict[str, Sequence[Tensor]]) -> None:
         count = len([*positional, *named.values()][0])
-        if count < least:
-            raise SpaceError(f"n_chosen of {label!r} is {least}, but it is called with {count} inputs")
+        if count < most:
+            raise SpaceError(f"n_chosen of {label!r} is {most}, but it is called with {count} inputs")
         observe(count)
 
     module.register_forward_pre_hook(hook, with_kwargs=True)

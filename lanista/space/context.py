@@ -175,7 +175,8 @@ class Trace(Context):
         return domain.parse(self._answers[label]) if label in self._answers else domain.default()
 
     def require(self, limit: Limit) -> None:
-        if self.scope.possible:
+        # Parts with one label state one limit.
+        if self.scope.possible and limit not in self.limits:
             self.limits.append(limit)
 
     def visits(self, parts: Iterable[T], chosen: Iterable[T]) -> list[T]:

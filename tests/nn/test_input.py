@@ -67,6 +67,9 @@ def test_the_module_is_plain_torch():
         ({"n_candidates": 3, "n_chosen": 2}, Subset([0, 1, 2], 2)),
         ({"n_candidates": 3, "n_chosen": None}, Subset([0, 1, 2])),
         ({"names": ["stem", "skip"]}, Categorical(["stem", "skip"])),
+        ({"n_candidates": 3, "n_chosen": (1, 2)}, Subset([0, 1, 2], (1, 2))),
+        ({"n_candidates": 2, "prior": [1, 2]}, Categorical([0, 1], [1, 2])),
+        ({"n_candidates": 2, "n_chosen": (0, 1), "prior": [1, 2]}, Subset([0, 1], (0, 1), [1, 2])),
         ({"names": ["stem", "skip"], "n_candidates": 2, "n_chosen": 2}, Subset(["stem", "skip"], 2)),
     ],
 )
@@ -98,6 +101,12 @@ def test_candidates_are_counted_by_running_the_model():
     model = space.build({"InputChoice1": 0, "InputChoice2": 1, "InputChoice3": 2})
     assert not any(module._forward_pre_hooks for module in model.modules())
     assert model(torch.randn(5, 4)).shape == (5, 4)
+
+
+def test_the_greatest_number_must_fit_what_is_counted():
+    space = ModelSpace(Skips, 1, n_chosen=(0, 1), example_input=EXAMPLE)
+    assert space.decisions["InputChoice1"] == Subset([0], (0, 1))
+    assert space.build({"InputChoice1": []})(EXAMPLE).shape == (2, 4)
 
 
 def test_candidates_are_counted_in_branches_that_are_not_the_default():
@@ -169,6 +178,15 @@ class Unreached(nn.Module):
             ["'in' is called with 1 inputs and with 2"],
         ),
         (lambda: InputChoice(3, 4, label="in"), ["n_chosen of 'in' is 4", "0 to 3"]),
+        (lambda: InputChoice(3, (1, 4)), ["is (1, 4)", "0 to 3", "(least, most)"]),
+        (lambda: InputChoice(3, (2, 1)), ["is (2, 1)"]),
+        (lambda: InputChoice(3, (1, 2, 3)), ["is (1, 2, 3)"]),
+        (lambda: InputChoice(3, prior=[1, 2]), ["prior is [1, 2]", "each of the 3 candidates"]),
+        (lambda: InputChoice(prior=[1, 2]), ["give n_candidates"]),
+        (
+            lambda: ModelSpace(Skips, 1, n_chosen=(1, 2), example_input=EXAMPLE),
+            ["n_chosen of 'InputChoice1' is 2", "called with 1 inputs"],
+        ),
         (lambda: InputChoice(3, -1), ["is -1", "0 to 3"]),
         (lambda: InputChoice(3, 1.5), ["is 1.5", "integer"]),
         (lambda: InputChoice(0), ["n_candidates is 0", "at least 1"]),

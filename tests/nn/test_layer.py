@@ -58,6 +58,13 @@ def test_what_a_candidate_asks_exists_only_with_it():
     assert space.build({"op": "shared", "width": 3}).out_features == 3
 
 
+@pytest.mark.parametrize("prior", [[1, 3], {"b": 3, "a": 1.0}])
+def test_a_prior_says_how_often_a_candidate_is_drawn(prior):
+    space = ModelSpace(lambda: LayerChoice({"a": nn.ReLU, "b": nn.Tanh}, prior=prior, label="op"))
+    assert space.decisions == SearchSpace({"op": Categorical(["a", "b"], [1, 3])})
+    assert isinstance(space.build({"op": "b"}), nn.Tanh)
+
+
 def test_questions_with_equal_labels_are_one_decision():
     space = ModelSpace(lambda: nn.Sequential(*(LayerChoice([nn.ReLU, nn.Tanh], label="act") for _ in range(3))))
     assert space.decisions.size == 2
@@ -92,6 +99,9 @@ def test_what_no_answer_reaches_is_not_asked():
             lambda: LayerChoice(nn.Sequential(nn.ReLU())),
             ["candidates is Sequential(", "give a list of layers"],
         ),
+        (lambda: LayerChoice([nn.ReLU, nn.ELU], prior=[1]), ["prior is [1]", "each of the 2 candidates"]),
+        (lambda: LayerChoice([nn.ReLU], prior=[0]), ["prior is [0]", "positive"]),
+        (lambda: LayerChoice({"a": nn.ReLU}, prior={"b": 1}), ["weights for 'b'", "candidates are 'a'"]),
         (lambda: LayerChoice({"a": 3}), ["candidate 'a' is 3 (int)", "callable without arguments"]),
         (lambda: LayerChoice({("a", 1): nn.ReLU}), ["candidate name ('a', 1) (tuple) is not a string"]),
         (

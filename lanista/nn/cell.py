@@ -1,0 +1,182 @@
+"""`Cell`: nodes that each apply chosen operations to chosen earlier tensors."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Literal, TypeAlias
+
+import torch
+from torch import nn
+from torch.fx import Graph, GraphModule, Node
+
+from lanista.errors import SpaceError
+from lanista.nn.layer import make, named, names_of
+from lanista.space.context import Context, current
+from lanista.space.domain import Categorical, is_integer
+
+Operation: TypeAlias = nn.Module | Callable[..., nn.Module]
+"""A module, which is copied for each use; or a callable that builds one, with or without three arguments."""
+
+Merge = Literal["all", "loose_end"]
+
+
+def Cell(  # noqa: PLR0913, the arguments are those that the field knows
+    op_candidates: Sequence[Operation] | Mapping[str, Operation],
+    num_nodes: int,
+    num_ops_per_node: int = 1,
+    num_predecessors: int = 1,
+    merge_op: Merge = "all",
+    preprocessor: nn.Module | None = None,
+    postprocessor: nn.Module | None = None,
+    concat_dim: int = 1,
+    *,
+    label: str | None = None,
+) -> GraphModule:
+    """Ask for a cell: each of its nodes is the sum of operations, each applied to one of the tensors before it.
+
+    Tensors 0 to `num_predecessors` - 1 are the inputs, and nodes count on from there. For operation `k` of node
+    `i`, `{label}/op_{i}_{k}` says which candidate it is, and `{label}/input_{i}_{k}` which of the tensors 0 to
+    `i` - 1 it gets. The output is the concatenation of nodes. Cells with equal labels have equal architectures.
+
+    The module is plain torch (a generated `torch.fx.GraphModule`), with the operations as `op_{i}_{k}`. It is
+    called with the list (or tuple) of input tensors; with one predecessor, with that tensor itself. Its attribute
+    `output_node_indices` lists the nodes that the output concatenates, for whoever has to know its channels.
+
+    Args:
+        op_candidates: by name, or a list; then the names are the positions 0, 1, .... A module is copied for each
+            use. A callable with required parameters gets (node index, operation index, index of the input), any
+            other nothing. The input has been chosen by then; to learn what candidates ask, tracing calls each
+            of them for each input, so that it may ask other questions for other inputs.
+        num_nodes: number of nodes, at least 1.
+        num_ops_per_node: number of operations in each node, at least 1.
+        num_predecessors: number of inputs, at least 1.
+        merge_op: which nodes are concatenated: "all", or with "loose_end" those that no other node uses.
+        preprocessor: takes the list of inputs, and returns a list of as many that the nodes see instead.
+        postprocessor: takes the cell's output and the list of inputs as they came, and returns what the module
+            returns: a tensor, or a tuple of them.
+        concat_dim: dimension of the concatenation.
+        label: name before those of the decisions.
+
+    Raises:
+        SpaceError: a number is less than 1, `merge_op` is unknown, a candidate or processor is not a module and
+            builds none, or a label is taken by another domain.
+    """
+    counts = {"num_nodes": num_nodes, "num_ops_per_node": num_ops_per_node, "num_predecessors": num_predecessors}
+    for name, count in counts.items():
+        if not (is_integer(count) and count > 0):
+            raise SpaceError(f"{name} is {count!r}; it must be an integer of at least 1")
+    if merge_op not in ("all", "loose_end"):
+        raise SpaceError(f"merge_op is {merge_op!r}; it must be 'all' or 'loose_end'")
+    for name, module in (("preprocessor", preprocessor), ("postprocessor", postprocessor)):
+        if module is not None and not isinstance(module, nn.Module):
+            raise SpaceError(f"{name} is {module!r} ({type(module).__name__}); give a torch.nn.Module")
+    parts = {name: _factory(part) for name, part in named(op_candidates).items()}
+    context = current()
+    label = context.name("Cell", label)
+    nodes = {
+        node: [_ask(context, parts, label, node, k) for k in range(num_ops_per_node)]
+        for node in range(num_predecessors, num_predecessors + num_nodes)
+    }
+    used = {op.source for ops in nodes.values() for op in ops}
+    outputs = [node for node in nodes if merge_op == "all" or node not in used]
+    module = _module(nodes, outputs, num_predecessors, concat_dim, preprocessor, postprocessor)
+    module.output_node_indices = outputs  # type: ignore[assignment]
+    return module
+
+
+@dataclass(frozen=True)
+class _Op:
+    """An operation of a node: its module, and the number of the tensor that it gets."""
+
+    layer: nn.Module
+    source: int
+
+
+def _factory(part: Operation) -> Operation:
+    """The candidate, as a module or a callable of three arguments."""
+    if isinstance(part, nn.Module):
+        return part
+    try:
+        parameters = inspect.signature(part).parameters.values()
+    except ValueError:  # a builtin without a signature
+        parameters = {}.values()
+    if any(p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD for p in parameters):
+        return part
+    return lambda node, op, source: part()
+
+
+@lru_cache(maxsize=1024)
+def _sources(count: int) -> Categorical:
+    return Categorical(range(count))
+
+
+def _ask(context: Context, parts: Mapping[str | int, Operation], label: str, node: int, k: int) -> _Op:
+    """Ask for operation `k` of a node."""
+    which, where = f"{label}/op_{node}_{k}", f"{label}/input_{node}_{k}"
+    chosen = context.decide(which, names_of(parts)), context.decide(where, _sources(node))
+    kept: list[nn.Module] = []
+    for source in context.visits(range(node), [chosen[1]]):
+        for name in context.visits(parts, [chosen[0]]):
+            part, is_chosen = parts[name], (name, source) == chosen
+            if isinstance(part, nn.Module):
+                kept += [copy.deepcopy(part)] * is_chosen  # it asks nothing
+                continue
+            with context.inside(where, source, [source]), context.inside(which, name, [name]):
+                layer = make(partial(part, node, k, source), f"candidate {name!r} of {which!r}")
+            if is_chosen:  # tracing builds all, perhaps with real weights: keep no other
+                kept.append(layer)
+    return _Op(kept[0], chosen[1])
+
+
+def _module(
+    nodes: Mapping[int, Sequence[_Op]],
+    outputs: Sequence[int],
+    num_predecessors: int,
+    concat_dim: int,
+    preprocessor: nn.Module | None,
+    postprocessor: nn.Module | None,
+) -> GraphModule:
+    """The cell as a plain module."""
+    graph, layers = Graph(), dict[str, object]()
+    first = graph.placeholder("x" if num_predecessors == 1 else "inputs")
+    inputs: Node | list[Node] = [first] if num_predecessors == 1 else first
+    seen = inputs
+    if preprocessor is not None:
+        layers["preprocessor"] = preprocessor
+        seen = graph.call_module("preprocessor", (inputs,))
+    tensors: dict[int, Node] = {}
+
+    def tensor(number: int) -> Node:
+        if number not in tensors:
+            if isinstance(seen, list):
+                return seen[number]
+            name = f"input_{number}"
+            tensors[number] = graph.create_node("call_function", operator.getitem, (seen, number), name=name)
+        return tensors[number]
+
+    for node, ops in nodes.items():
+        terms = []
+        for k, op in enumerate(ops):
+            layers[f"op_{node}_{k}"] = op.layer
+            terms.append(graph.call_module(f"op_{node}_{k}", (tensor(op.source),)))
+        tensors[node] = total(graph, terms)
+    merged = [tensors[node] for node in outputs]
+    output = merged[0] if len(merged) == 1 else graph.call_function(torch.cat, (merged, concat_dim))
+    if postprocessor is not None:
+        layers["postprocessor"] = postprocessor
+        output = graph.call_module("postprocessor", (output, inputs))
+    graph.output(output)
+    return GraphModule(layers, graph, class_name="Cell")
+
+
+def total(graph: Graph, terms: Sequence[Node]) -> Node:
+    """The sum of at least one node."""
+    result = terms[0]
+    for term in terms[1:]:
+        result = graph.call_function(operator.add, (result, term))
+    return result
