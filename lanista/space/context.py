@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from lanista.errors import ArchitectureError, SpaceError
+from lanista.space.decision import Decision
 from lanista.space.domain import Architecture, Categorical, Domain, Integer, Real, Value, key
 from lanista.space.limit import Limit
-from lanista.space.search import Decision, SearchSpace
+from lanista.space.search import SearchSpace
 
 T = TypeVar("T")
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from lanista.space.decision import Clause, Decision
 from lanista.space.domain import Architecture, Categorical, Domain, Integer, Real, Subset, Value, key
-from lanista.space.search import Clause, Decision, SearchSpace
+from lanista.space.search import SearchSpace
 
 _scalars = st.one_of(
     st.none(),

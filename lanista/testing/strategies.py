@@ -20,9 +20,10 @@ from types import TracebackType
 import numpy as np
 import torch
 
+from lanista.space.decision import Decision
 from lanista.space.domain import Architecture, Categorical, Integer, Real, Subset
 from lanista.space.limit import Limit, Sum, Term
-from lanista.space.search import Decision, SearchSpace
+from lanista.space.search import SearchSpace
 from lanista.strategy.base import Strategy
 from lanista.trial import State, Trial
 
