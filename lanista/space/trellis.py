@@ -26,6 +26,12 @@ STEPS = 2048
 MOST_EDGES = 200_000
 """A trellis with more edges is not made; limits are then kept by rejection."""
 
+NOISE = 1e-9
+"""How far sums of floating-point numbers may be off, relative to the greatest."""
+
+MARGIN = 1e-6
+"""How far such noise may move a number of steps; a step is never smaller than the noise."""
+
 REMEMBERED = 50_000
 """How many tables of choices a trellis remembers."""
 
@@ -165,20 +171,21 @@ class Trellis:
         if not self._levels:
             return float(not limit.excess({}))
         most = self.greatest if limit.most is None else min(limit.most, self.greatest)
-        slack = most - self.least
-        if slack < 0 or (limit.least is not None and limit.least > self.greatest):
+        noise = NOISE * max(abs(self.least), abs(self.greatest))
+        if most < self.least - noise or (limit.least is not None and limit.least > self.greatest + noise):
             return 0.0
-        self._step = self._step_size(slack)
-        self._budget = math.floor(slack / self._step * (1 + 1e-12))
-        rounds = 0 if self._exact else len(self._levels)
-        low = 0 if limit.least is None else math.ceil((limit.least - self.least) / self._step - 1e-9) - rounds
-        self._low = max(low, 0)
+        slack = max(most - self.least, 0.0)
+        self._step = self._step_size(slack, noise)
+        self._budget = math.floor(slack / self._step + MARGIN)
+        low = 0.0 if limit.least is None else (limit.least - self.least) / self._step
+        # Each level may have rounded a step away.
+        self._low = max(math.ceil(low - MARGIN) if self._exact else math.floor(low) - len(self._levels), 0)
         self._within, totals = self._counted()
         within = self._within[0][START, ()]
         inside = within[self._budget] - (within[self._low - 1] if 0 < self._low <= self._budget else 0.0)
         return inside / totals if totals else 0.0
 
-    def _step_size(self, slack: float) -> float:
+    def _step_size(self, slack: float, noise: float) -> float:
         """The size of a step: a common divisor of all costs where few enough steps are needed, else rounded."""
         excesses = [
             self._excess(position, node, edge)
@@ -192,7 +199,12 @@ class Trellis:
                 self._exact = True
                 return float(divisor)
         self._exact = False
-        return slack / STEPS or 1.0
+        return max((slack if slack > noise else self.greatest - self.least) / STEPS, noise) or 1.0
+
+    def _rounded(self, excess: float) -> int:
+        """An amount in steps, never more than it is."""
+        steps = excess / self._step
+        return round(steps) if self._exact else max(math.floor(steps - MARGIN), 0)
 
     def _excess(self, position: int, node: Node, edge: Edge) -> float:
         """How much dearer than the cheapest way this edge is; never negative."""
@@ -215,7 +227,7 @@ class Trellis:
             for node, edges in level.items():
                 counts = [0.0] * size
                 total = 0.0
-                steps = [math.floor(self._excess(position, node, edge) / self._step + 1e-9) for edge in edges]
+                steps = [self._rounded(self._excess(position, node, edge)) for edge in edges]
                 for edge, step in zip(edges, steps, strict=True):
                     weight = self._weight(edge)
                     total += weight * sums.get(edge.after, 1.0)

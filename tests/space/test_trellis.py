@@ -37,7 +37,7 @@ def chance(space, architecture):
 
 
 @given(st.data(), search_spaces(continuous=False, size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_shares_and_draws_are_those_of_the_list_of_all_architectures(data, space):
     assume(len(space) > 0 and space.size <= 300)
     cost = data.draw(costs(space))
