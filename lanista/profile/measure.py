@@ -37,7 +37,7 @@ class Measurement:
     unit: str
 
     def __str__(self) -> str:
-        number = f"{self.value:,.0f}" if self.value == int(self.value) else f"{self.value:,.4g}"
+        number = f"{self.value:,.0f}" if float(self.value).is_integer() else f"{self.value:,.4g}"
         spread = f" ± {self.error:.2g}" if self.error else ""
         return f"{number}{spread} {self.unit}".rstrip()
 

@@ -1,0 +1,145 @@
+"""The contract of measures, and what every one of them keeps to."""
+
+import math
+import pickle
+import random
+
+import cloudpickle
+import numpy as np
+import pytest
+import torch
+
+from lanista.errors import SpaceError
+from lanista.model import Bound
+from lanista.profile import (
+    Energy,
+    Latency,
+    LatencyTable,
+    Measurement,
+    Parameters,
+    activations,
+    flops,
+    macs,
+    measure,
+    memory,
+    parameters,
+)
+from tests.profile.models import MODELS
+
+QUICK = Latency(warmup=0, repeats=2)
+
+
+def modules_of(model):
+    return len(list(model.modules()))
+
+
+def meter():
+    return 1.0
+
+
+MEASURES = {
+    "parameters": lambda: parameters,
+    "trainable": lambda: Parameters(trainable=True),
+    "flops": lambda: flops,
+    "macs": lambda: macs,
+    "activations": lambda: activations,
+    "memory": lambda: memory,
+    "latency": lambda: QUICK,
+    "table": lambda: LatencyTable(latency=QUICK),
+    "energy": lambda: Energy(seconds=1e-4, repeats=2, counter=meter),
+    "own": lambda: measure("modules", modules_of),
+}
+each_measure = pytest.mark.parametrize("make", MEASURES.values(), ids=MEASURES)
+each_model = pytest.mark.parametrize(("build", "example"), MODELS.values(), ids=MODELS)
+
+
+def state(model):
+    """All that a measure could change."""
+    tensors = {
+        path: (id(tensor), tensor.requires_grad, tensor.grad, None if is_lazy(tensor) else tensor.tolist())
+        for path, tensor in [*model.named_parameters(), *model.named_buffers()]
+    }
+    modules = {
+        path: (id(module), type(module), module.training, sorted(vars(module)), len(module._forward_hooks))
+        for path, module in model.named_modules()
+    }
+    settings = torch.is_grad_enabled(), torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled()
+    generators = torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()
+    return tensors, modules, settings, generators
+
+
+def is_lazy(tensor):
+    return torch.nn.parameter.is_lazy(tensor)
+
+
+@each_model
+@each_measure
+@pytest.mark.parametrize("training", [True, False])
+def test_a_measured_model_is_as_before(make, build, example, training):
+    model = build().train(training)
+    before = state(model)
+    value = make()(model, example)
+    assert state(model) == before
+    assert value.value >= 0
+    assert value.error >= 0
+    assert value.unit == make().unit
+
+
+@each_model
+@each_measure
+def test_parts_sum_to_the_value(make, build, example):
+    model, one = build(), make()
+    if isinstance(one, Latency | Energy):
+        assert one.parts(model, example) is None
+        return
+    value, parts = one(model, example).value, one.parts(model, example)
+    assert parts is None or (sum(parts.values()) == value and set(parts) <= dict(model.named_modules()).keys())
+    assert parts == one.parts(model, example)
+
+
+@each_measure
+def test_equal_settings_look_equal_also_in_another_process(make):
+    assert repr(make()) == repr(make()) == repr(pickle.loads(cloudpickle.dumps(make())))
+    assert "0x" not in repr(make())
+
+
+def test_other_settings_look_different():
+    others = [Parameters(trainable=True), Latency(), Latency(backend="compile"), Latency(threads=1), LatencyTable()]
+    others += [LatencyTable({"a": 1.0}), LatencyTable({"a": 2.0}), measure("a", len), measure("b", len), parameters]
+    assert len(set(map(repr, others))) == len(others)
+
+
+@pytest.mark.parametrize("make", [MEASURES[name] for name in ("flops", "activations", "memory", "latency", "table")])
+def test_what_runs_the_model_asks_for_an_example(make):
+    with pytest.raises(SpaceError, match=r"needs an example input.*ModelSpace\(\.\.\., example_input"):
+        make()(torch.nn.Linear(2, 2))
+
+
+def test_comparisons_make_bounds():
+    assert (parameters <= 5e6) == Bound(parameters, None, 5e6)
+    assert (QUICK >= 2) == Bound(QUICK, 2.0, None)
+
+
+@pytest.mark.parametrize("value", ["5", None, True])
+def test_bounds_are_numbers(value):
+    with pytest.raises(SpaceError, match=r"latency is compared with .*; give a number of ms"):
+        QUICK.__le__(value)
+    with pytest.raises(SpaceError, match=r"parameters is compared with .*; give a number$"):
+        parameters.__ge__(value)
+
+
+@pytest.mark.parametrize(
+    ("measurement", "text"),
+    [
+        (Measurement(1234567, 0.0, ""), "1,234,567"),
+        (Measurement(1.23456, 0.01234, "ms"), "1.235 ± 0.012 ms"),
+        (Measurement(12.0, 0.0, "J"), "12 J"),
+    ],
+)
+def test_measurements_read_well(measurement, text):
+    assert str(measurement) == text
+
+
+def test_not_a_number_is_written_too():
+    assert str(Measurement(math.nan, 0.0, "ms")) == "nan ms"
+    assert str(Measurement(math.inf, 0.0, "ms")) == "inf ms"
