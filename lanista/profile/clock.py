@@ -11,7 +11,7 @@ from torch import nn
 
 from lanista.errors import SpaceError
 from lanista.profile.measure import Example, Measure, Measurement
-from lanista.profile.stage import BACKENDS, Run, stage, synchronize
+from lanista.profile.stage import Run, check, stage, synchronize
 from lanista.space.domain import is_integer, is_number
 
 BLOCK = 0.002
@@ -52,14 +52,11 @@ class Latency(Measure):
     unit: str = field(default="ms", init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.backend not in BACKENDS:
-            raise SpaceError(f"backend is {self.backend!r}; it must be one of {', '.join(map(repr, BACKENDS))}")
+        check(self.backend, self.threads)
         if not is_number(self.warmup) or not self.warmup >= 0:
             raise SpaceError(f"warmup is {self.warmup!r}; give a number of seconds, of at least 0")
         if not is_integer(self.repeats) or self.repeats < 2:
             raise SpaceError(f"repeats is {self.repeats!r}; give an integer of at least 2")
-        if self.threads is not None and not (is_integer(self.threads) and self.threads >= 1):
-            raise SpaceError(f"threads is {self.threads!r}; give an integer of at least 1, or None")
 
     def __call__(self, model: nn.Module, example_input: Example = None) -> Measurement:
         with stage(

@@ -14,7 +14,7 @@ from torch import nn
 
 from lanista.errors import LanistaError, SpaceError
 from lanista.profile.measure import Example, Measure, Measurement
-from lanista.profile.stage import BACKENDS, optional, stage, synchronize
+from lanista.profile.stage import check, optional, stage, synchronize
 from lanista.space.domain import is_integer, is_number
 
 POWERCAP = "/sys/class/powercap"
@@ -56,8 +56,7 @@ class Energy(Measure):
     unit: str = field(default="J", init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.backend not in BACKENDS:
-            raise SpaceError(f"backend is {self.backend!r}; it must be one of {', '.join(map(repr, BACKENDS))}")
+        check(self.backend, self.threads)
         if not is_number(self.seconds) or not 0 < self.seconds < math.inf:
             raise SpaceError(f"seconds is {self.seconds!r}; give a number above 0")
         if not is_integer(self.repeats) or self.repeats < 2:

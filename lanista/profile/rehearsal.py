@@ -53,7 +53,7 @@ def rehearse(
     inputs = inputs_of(example_input, name)
     with warnings.catch_warnings(action="ignore"), torch.set_grad_enabled(training):
         try:
-            with torch.device("meta"), _slow_path():
+            with torch.device("meta"), slow_path():
                 return _observed(hollow(model), moved(inputs, torch.device("meta")), observe, training)
         except LanistaError:
             raise
@@ -63,7 +63,7 @@ def rehearse(
             if is_unfinished(model):
                 raise unrunnable(name, model, error, "; its lazy layers must be run once before") from error
         try:
-            with _slow_path(), _plain_kernels():
+            with slow_path(), _plain_kernels():
                 return _observed(model, moved(inputs, device_of(model)), observe, training)
         except LanistaError:
             raise
@@ -90,7 +90,7 @@ def unrunnable(name: str, model: nn.Module, error: Exception, remedy: str) -> Sp
 
 
 @contextmanager
-def _slow_path() -> Iterator[None]:
+def slow_path() -> Iterator[None]:
     """Leave out the fused kernels of torch's attention layers, inside of which nothing is counted."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

@@ -18,13 +18,35 @@ from torch import nn
 
 from lanista.errors import LanistaError, SpaceError
 from lanista.profile.measure import Example
-from lanista.profile.rehearsal import device_of, inputs_of, is_unfinished, moved, tensors_in, unrunnable, untouched
+from lanista.profile.rehearsal import (
+    device_of,
+    inputs_of,
+    is_unfinished,
+    moved,
+    slow_path,
+    tensors_in,
+    unrunnable,
+    untouched,
+)
+from lanista.space.domain import is_integer
 from lanista.space.probe import UNBUILDABLE
 
 BACKENDS = ("eager", "compile", "onnxruntime")
 ONNX = "'lanista[onnx]'"
 
 Run = Callable[[], object]
+
+
+def check(backend: str, threads: int | None) -> None:
+    """Check two settings that every measure on a stage has.
+
+    Raises:
+        SpaceError: one is outside of its range.
+    """
+    if backend not in BACKENDS:
+        raise SpaceError(f"backend is {backend!r}; it must be one of {', '.join(map(repr, BACKENDS))}")
+    if threads is not None and not (is_integer(threads) and threads >= 1):
+        raise SpaceError(f"threads is {threads!r}; give an integer of at least 1, or None")
 
 
 @contextmanager
@@ -62,8 +84,7 @@ def stage(
         try:
             torch.set_num_threads(threads or before)
             model.eval()
-            run = _MAKERS[backend](model, inputs, threads or before)
-            _first(run, model, name, backend)
+            run = _made(model, inputs, name, backend, threads or before)
             gc.disable()
             yield run
         finally:
@@ -76,9 +97,13 @@ def place_of(device: str) -> torch.device:
     """The device of that name, with its number.
 
     Raises:
+        SpaceError: torch knows no such name.
         LanistaError: it is not there.
     """
-    place = torch.device(device)
+    try:
+        place = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise SpaceError(f"device is {device!r}; give a name that torch knows, such as 'cpu' or 'cuda:0'") from error
     if place.type == "cpu":
         return place
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
@@ -105,39 +130,34 @@ def optional(library: str, source: str) -> Any:
     return import_module(library)
 
 
-def _first(run: Run, model: nn.Module, name: str, backend: str) -> None:
-    """Run once: what is compiled is compiled now, and what fails says why."""
-    with warnings.catch_warnings(action="ignore"):
-        try:
-            run()
-        except UNBUILDABLE as error:
-            if backend != "compile":
-                raise unrunnable(name, model, error, "") from error
-            raise LanistaError(
-                f"torch.compile could not compile {type(model).__name__} ({type(error).__name__}: {_line(error)}); "
-                "on the CPU it needs a C++ compiler, such as g++"
-            ) from error
+def _made(model: nn.Module, inputs: tuple[Any, ...], name: str, backend: str, threads: int) -> Run:
+    try:
+        return _MAKERS[backend](model, inputs, threads)
+    except LanistaError:
+        raise
+    except UNBUILDABLE as error:
+        raise unrunnable(name, model, error, "") from error
 
 
 def _eager(model: nn.Module, inputs: tuple[Any, ...], threads: int) -> Run:
+    with warnings.catch_warnings(action="ignore"):
+        model(*inputs)
     return lambda: model(*inputs)
 
 
 def _compiled(model: nn.Module, inputs: tuple[Any, ...], threads: int) -> Run:
     # Else the ninth model of a class would silently run uncompiled: torch.compile keeps eight versions of a function.
     torch.compiler.reset()
-    with warnings.catch_warnings(action="ignore"):
-        compiled = torch.compile(model, dynamic=False)
-
-    def run() -> object:
-        before = torch.backends.mha.get_fastpath_enabled()
-        torch.backends.mha.set_fastpath_enabled(False)  # inductor stumbles over its strides (torch 2.13)
+    with warnings.catch_warnings(action="ignore"), slow_path():  # inductor stumbles over the fast path's strides (2.13)
         try:
-            return compiled(*inputs)
-        finally:
-            torch.backends.mha.set_fastpath_enabled(before)
-
-    return run
+            compiled = torch.compile(model, dynamic=False)
+            compiled(*inputs)
+        except UNBUILDABLE as error:
+            raise LanistaError(
+                f"torch.compile could not compile {type(model).__name__} ({type(error).__name__}: {_line(error)}); "
+                "on the CPU it needs a C++ compiler, such as g++"
+            ) from error
+    return lambda: compiled(*inputs)
 
 
 def _onnx(model: nn.Module, inputs: tuple[Any, ...], threads: int) -> Run:
@@ -167,17 +187,13 @@ def _onnx(model: nn.Module, inputs: tuple[Any, ...], threads: int) -> Run:
 
 
 def _exported(model: nn.Module, inputs: tuple[Any, ...], path: Path) -> None:
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings(action="ignore"), slow_path():
+        try:
             torch.onnx.export(model, inputs, path, dynamo=True, verbose=False)
-    except UNBUILDABLE as error:
-        raise LanistaError(
-            f"{type(model).__name__} cannot be exported to ONNX ({type(error).__name__}: {_line(error)})"
-        ) from error
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
+        except UNBUILDABLE as error:
+            raise LanistaError(
+                f"{type(model).__name__} cannot be exported to ONNX ({type(error).__name__}: {_line(error)})"
+            ) from error
 
 
 def _line(error: Exception) -> str:

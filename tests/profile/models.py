@@ -1,5 +1,8 @@
 """Models that are hard to measure, each in its own way."""
 
+import random
+
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -90,3 +93,23 @@ MODELS = {
     "without parameters": (lambda: nn.Softmax(-1), ROW),
 }
 """Name -> how it is built, and an example input."""
+
+
+def state(model):
+    """All that a measure could change."""
+    tensors = {
+        path: (
+            id(tensor),
+            tensor.requires_grad,
+            tensor.grad,
+            None if torch.nn.parameter.is_lazy(tensor) else tensor.tolist(),
+        )
+        for path, tensor in [*model.named_parameters(), *model.named_buffers()]
+    }
+    modules = {
+        path: (id(module), type(module), module.training, sorted(vars(module)), len(module._forward_hooks))
+        for path, module in model.named_modules()
+    }
+    settings = torch.is_grad_enabled(), torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled()
+    generators = torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()
+    return tensors, modules, settings, generators

@@ -2,15 +2,16 @@
 
 import math
 import pickle
-import random
 
 import cloudpickle
-import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from lanista import ModelSpace, choice
 from lanista.errors import SpaceError
 from lanista.model import Bound
+from lanista.nn import LayerChoice
 from lanista.profile import (
     Energy,
     Latency,
@@ -24,7 +25,8 @@ from lanista.profile import (
     memory,
     parameters,
 )
-from tests.profile.models import MODELS
+from lanista.space.limit import Sum
+from tests.profile.models import MODELS, ROW, state
 
 QUICK = Latency(warmup=0, repeats=2)
 
@@ -51,25 +53,6 @@ MEASURES = {
 }
 each_measure = pytest.mark.parametrize("make", MEASURES.values(), ids=MEASURES)
 each_model = pytest.mark.parametrize(("build", "example"), MODELS.values(), ids=MODELS)
-
-
-def state(model):
-    """All that a measure could change."""
-    tensors = {
-        path: (id(tensor), tensor.requires_grad, tensor.grad, None if is_lazy(tensor) else tensor.tolist())
-        for path, tensor in [*model.named_parameters(), *model.named_buffers()]
-    }
-    modules = {
-        path: (id(module), type(module), module.training, sorted(vars(module)), len(module._forward_hooks))
-        for path, module in model.named_modules()
-    }
-    settings = torch.is_grad_enabled(), torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled()
-    generators = torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()
-    return tensors, modules, settings, generators
-
-
-def is_lazy(tensor):
-    return torch.nn.parameter.is_lazy(tensor)
 
 
 @each_model
@@ -113,6 +96,27 @@ def test_other_settings_look_different():
 def test_what_runs_the_model_asks_for_an_example(make):
     with pytest.raises(SpaceError, match=r"needs an example input.*ModelSpace\(\.\.\., example_input"):
         make()(torch.nn.Linear(2, 2))
+
+
+def net():
+    width = choice([4, 8], label="width")
+    body = LayerChoice([lambda: nn.Linear(width, width), nn.Tanh, nn.Identity], label="body")
+    return nn.Sequential(nn.Linear(4, width), body, nn.Linear(width, 2))
+
+
+@pytest.mark.parametrize("name", ["parameters", "flops", "macs", "activations", "table", "memory", "own"])
+def test_limits_on_a_space_say_what_the_measure_says(name):
+    space = ModelSpace(net, example_input=ROW)
+    one = MEASURES[name]()
+    if name == "table":
+        one.cover(space, samples=20)
+        one = LatencyTable(one.entries)
+    cost = space.cost(one)
+    assert isinstance(cost, Sum) is (name not in ("memory", "own"))
+    values = [one(space.build(architecture), ROW).value for architecture in space.decisions.grid()]
+    assert [cost.of(architecture) for architecture in space.decisions.grid()] == pytest.approx(values, rel=1e-12)
+    limited = space.constrain(one <= min(values))
+    assert one(limited.build(limited.sample(0)), ROW).value == pytest.approx(min(values))
 
 
 def test_comparisons_make_bounds():

@@ -113,7 +113,7 @@ def test_a_board_that_does_not_report_it_is_named(monkeypatch):
         Board(torch.device("cuda", 0))
 
 
-@pytest.mark.parametrize("settings", [{"backend": "gpu"}, {"seconds": 0}, {"repeats": 1}])
+@pytest.mark.parametrize("settings", [{"backend": "gpu"}, {"seconds": 0}, {"repeats": 1}, {"threads": 0}])
 def test_settings_outside_of_their_range_are_named(settings):
     ((name, value),) = settings.items()
     with pytest.raises(SpaceError, match=f"{name} is {value!r}"):

@@ -5,7 +5,7 @@ from torch import nn
 from lanista.errors import LanistaError, SpaceError
 from lanista.profile import Latency
 from lanista.profile.stage import BACKENDS, optional, stage
-from tests.profile.models import IMAGE, MODELS, ROW, SEQUENCE, Dependent, convolutional
+from tests.profile.models import IMAGE, MODELS, ROW, SEQUENCE, Dependent, convolutional, state
 
 
 def staged(model, example, backend="eager", device="cpu"):
@@ -22,9 +22,10 @@ def test_every_backend_runs_the_model(backend):
         pytest.importorskip("onnxruntime")
     model = convolutional().eval()
     expected = model(IMAGE)
-    with staged(model.train(), IMAGE, backend) as run:
+    before = state(model.train())
+    with staged(model, IMAGE, backend) as run:
         assert torch.allclose(first(run()), expected, atol=1e-5)
-    assert model.training
+    assert state(model) == before
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "stateful"])
@@ -68,6 +69,7 @@ def test_a_missing_library_comes_with_the_line_that_installs_it():
         (nn.Linear(4, 2), torch.zeros(3), "cpu", ["Linear cannot be run on the example input"]),
         (nn.Linear(4, 2, device="meta"), ROW, "cpu", ["meta device", "without `torch.device('meta')`"]),
         (nn.Linear(4, 2), ROW, "xpu", ["device is 'xpu'", "torch"]),
+        (nn.Linear(4, 2), ROW, "phone", ["device is 'phone'", "'cuda:0'"]),
     ],
 )
 def test_what_cannot_be_staged_says_why(model, example, device, words):
