@@ -8,11 +8,13 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from types import FunctionType
 from typing import Literal, TypeAlias
 
 import torch
 from torch import nn
 from torch.fx import Graph, GraphModule, Node
+from torch.fx.graph import PythonCode
 
 from lanista.errors import SpaceError
 from lanista.nn.layer import make, named, names_of
@@ -78,36 +80,48 @@ def Cell(  # noqa: PLR0913, the arguments are those that the field knows
     parts = {name: _factory(part) for name, part in named(op_candidates).items()}
     context = current()
     label = context.name("Cell", label)
-    nodes = {
-        node: [_ask(context, parts, label, node, k) for k in range(num_ops_per_node)]
-        for node in range(num_predecessors, num_predecessors + num_nodes)
-    }
-    used = {op.source for ops in nodes.values() for op in ops}
-    outputs = [node for node in nodes if merge_op == "all" or node not in used]
-    module = _module(nodes, outputs, num_predecessors, concat_dim, preprocessor, postprocessor)
-    module.output_node_indices = outputs  # type: ignore[assignment]
+    layers: dict[str, object] = {"preprocessor": preprocessor, "postprocessor": postprocessor}
+    domain, sources = names_of(parts), []
+    for node in range(num_predecessors, num_predecessors + num_nodes):
+        for k in range(num_ops_per_node):
+            layers[f"op_{node}_{k}"], source = _ask(context, parts, domain, label, node, k)
+            sources.append(source)
+    wiring = _Wiring(
+        num_predecessors,
+        tuple(tuple(sources[i : i + num_ops_per_node]) for i in range(0, len(sources), num_ops_per_node)),
+        merge_op == "all",
+        concat_dim,
+        preprocessor is not None,
+        postprocessor is not None,
+    )
+    graph, code = _graph(wiring), _code(wiring)
+    # Cells of one label are wired alike, and writing their code would take half of the time.
+    graph.python_code = lambda *_, **__: code  # type: ignore[method-assign]
+    module = GraphModule({name: layer for name, layer in layers.items() if layer is not None}, graph, class_name="Cell")
+    del graph.python_code
+    module.output_node_indices = wiring.outputs  # type: ignore[assignment]
     return module
-
-
-@dataclass(frozen=True)
-class _Op:
-    """An operation of a node: its module, and the number of the tensor that it gets."""
-
-    layer: nn.Module
-    source: int
 
 
 def _factory(part: Operation) -> Operation:
     """The candidate, as a module or a callable of three arguments."""
-    if isinstance(part, nn.Module):
+    if isinstance(part, nn.Module) or _takes_arguments(part):
         return part
+    return lambda node, op, source: part()
+
+
+def _takes_arguments(part: Callable[..., nn.Module]) -> bool:
+    """Whether a callable has parameters without defaults. A model asks that a hundred times, so it must be quick."""
+    whole = part if isinstance(part, partial) else partial(part)
+    if isinstance(whole.func, FunctionType):
+        code, defaults = whole.func.__code__, whole.func.__defaults__ or ()
+        required = code.co_varnames[len(whole.args) : code.co_argcount - len(defaults)]
+        return any(name not in whole.keywords for name in required)
     try:
         parameters = inspect.signature(part).parameters.values()
     except ValueError:  # a builtin without a signature
-        parameters = {}.values()
-    if any(p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD for p in parameters):
-        return part
-    return lambda node, op, source: part()
+        return False
+    return any(p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD for p in parameters)
 
 
 @lru_cache(maxsize=1024)
@@ -115,10 +129,12 @@ def _sources(count: int) -> Categorical:
     return Categorical(range(count))
 
 
-def _ask(context: Context, parts: Mapping[str | int, Operation], label: str, node: int, k: int) -> _Op:
-    """Ask for operation `k` of a node."""
+def _ask(
+    context: Context, parts: Mapping[str | int, Operation], domain: Categorical, label: str, node: int, k: int
+) -> tuple[nn.Module, int]:
+    """Ask for operation `k` of a node: its module, and the number of the tensor that it gets."""
     which, where = f"{label}/op_{node}_{k}", f"{label}/input_{node}_{k}"
-    chosen = context.decide(which, names_of(parts)), context.decide(where, _sources(node))
+    chosen = context.decide(which, domain), context.decide(where, _sources(node))
     kept: list[nn.Module] = []
     for source in context.visits(range(node), [chosen[1]]):
         for name in context.visits(parts, [chosen[0]]):
@@ -130,25 +146,43 @@ def _ask(context: Context, parts: Mapping[str | int, Operation], label: str, nod
                 layer = make(partial(part, node, k, source), f"candidate {name!r} of {which!r}")
             if is_chosen:  # tracing builds all, perhaps with real weights: keep no other
                 kept.append(layer)
-    return _Op(kept[0], chosen[1])
+    return kept[0], chosen[1]
 
 
-def _module(
-    nodes: Mapping[int, Sequence[_Op]],
-    outputs: Sequence[int],
-    num_predecessors: int,
-    concat_dim: int,
-    preprocessor: nn.Module | None,
-    postprocessor: nn.Module | None,
-) -> GraphModule:
-    """The cell as a plain module."""
-    graph, layers = Graph(), dict[str, object]()
-    first = graph.placeholder("x" if num_predecessors == 1 else "inputs")
-    inputs: Node | list[Node] = [first] if num_predecessors == 1 else first
-    seen = inputs
-    if preprocessor is not None:
-        layers["preprocessor"] = preprocessor
-        seen = graph.call_module("preprocessor", (inputs,))
+@dataclass(frozen=True)
+class _Wiring:
+    """All of a cell but its layers.
+
+    Attributes:
+        num_predecessors: number of inputs.
+        sources: for each node, the tensors that its operations get.
+        every: whether all nodes are put out, or those only that no other uses.
+        concat_dim: dimension of the concatenation.
+        preprocessed: whether there is a preprocessor.
+        postprocessed: whether there is a postprocessor.
+    """
+
+    num_predecessors: int
+    sources: tuple[tuple[int, ...], ...]
+    every: bool
+    concat_dim: int
+    preprocessed: bool
+    postprocessed: bool
+
+    @property
+    def outputs(self) -> list[int]:
+        """The nodes that are put out."""
+        used = {source for sources in self.sources for source in sources}
+        nodes = range(self.num_predecessors, self.num_predecessors + len(self.sources))
+        return [node for node in nodes if self.every or node not in used]
+
+
+def _graph(wiring: _Wiring) -> Graph:
+    """What the cell computes."""
+    graph, single = Graph(), wiring.num_predecessors == 1
+    first = graph.placeholder("x" if single else "inputs")
+    inputs: Node | list[Node] = [first] if single else first
+    seen = graph.call_module("preprocessor", (inputs,)) if wiring.preprocessed else inputs
     tensors: dict[int, Node] = {}
 
     def tensor(number: int) -> Node:
@@ -159,19 +193,19 @@ def _module(
             tensors[number] = graph.create_node("call_function", operator.getitem, (seen, number), name=name)
         return tensors[number]
 
-    for node, ops in nodes.items():
-        terms = []
-        for k, op in enumerate(ops):
-            layers[f"op_{node}_{k}"] = op.layer
-            terms.append(graph.call_module(f"op_{node}_{k}", (tensor(op.source),)))
+    for node, sources in enumerate(wiring.sources, wiring.num_predecessors):
+        terms = [graph.call_module(f"op_{node}_{k}", (tensor(source),)) for k, source in enumerate(sources)]
         tensors[node] = total(graph, terms)
-    merged = [tensors[node] for node in outputs]
-    output = merged[0] if len(merged) == 1 else graph.call_function(torch.cat, (merged, concat_dim))
-    if postprocessor is not None:
-        layers["postprocessor"] = postprocessor
-        output = graph.call_module("postprocessor", (output, inputs))
-    graph.output(output)
-    return GraphModule(layers, graph, class_name="Cell")
+    merged = [tensors[node] for node in wiring.outputs]
+    output = merged[0] if len(merged) == 1 else graph.call_function(torch.cat, (merged, wiring.concat_dim))
+    graph.output(graph.call_module("postprocessor", (output, inputs)) if wiring.postprocessed else output)
+    return graph
+
+
+@lru_cache(maxsize=1024)
+def _code(wiring: _Wiring) -> PythonCode:
+    """The source code of such a cell."""
+    return _graph(wiring).python_code("self")
 
 
 def total(graph: Graph, terms: Sequence[Node]) -> Node:
