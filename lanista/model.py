@@ -116,7 +116,7 @@ class ModelSpace:
         if not callable(builder):
             raise SpaceError(f"ModelSpace got {builder!r}; give a callable that builds a torch.nn.Module")
         self._callable, self._args, self._kwargs = builder, args, kwargs
-        self._costs: dict[str, Cost] = {}
+        self._costs: dict[Quantity, Cost] = {}
         self.example_input = example_input
         traced, self._counts = self._count()
         self.decisions = traced.space()
@@ -176,10 +176,9 @@ class ModelSpace:
 
     def cost(self, quantity: Quantity) -> Cost:
         """A quantity as a function of architectures; learnt once (a sum over decisions where it is one)."""
-        name = repr(quantity)
-        if name not in self._costs:
-            self._costs[name] = quantity.cost(self)
-        return self._costs[name]
+        if quantity not in self._costs:
+            self._costs[quantity] = quantity.cost(self)
+        return self._costs[quantity]
 
     def constrain(self, *limits: Bound | Limit | Callable[[Architecture], bool]) -> ModelSpace:
         """The same space with limits: `space.constrain(parameters <= 5e6, lambda a: a["width"] != 24)`.

@@ -620,8 +620,9 @@ def test_a_limited_space_gives_architectures_within_the_limit(whole):
 
 def test_a_cost_is_learnt_once_and_shared_with_limited_spaces():
     space = ModelSpace(tower)
-    cost = space.cost(Weights())
-    assert space.constrain(Weights() <= 300).cost(Weights()) is cost
+    weights = Weights()
+    cost = space.cost(weights)
+    assert space.constrain(weights <= 300).cost(weights) is cost
     assert space.cost(Weights(whole=True)) is not cost
 
 

@@ -1,9 +1,9 @@
 """What models cost: parameters, operations, memory, latency, energy."""
 
 from lanista.profile.arithmetic import Flops, Macs, flops, macs
+from lanista.profile.base import Example, Measure, Measurement
 from lanista.profile.clock import Latency, latency
 from lanista.profile.footprint import ActivationMemory, PeakMemory, activations, memory
-from lanista.profile.measure import Example, Measure, Measurement
 from lanista.profile.operation import Operation, operations
 from lanista.profile.own import measure
 from lanista.profile.parameter import Parameters, parameters

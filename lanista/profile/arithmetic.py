@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lanista.profile.measure import Example, Measure, Measurement
+from lanista.profile.base import Example, Measure, Measurement
 from lanista.profile.rehearsal import Ledger, rehearse
 
 Shape = Sequence[int]

@@ -20,11 +20,11 @@ from lanista.space.search import SearchSpace
 BUILDS = 2000
 """At most so many models are built to learn a cost."""
 
-BASES = 3
+BASES = 2
 """Around so many architectures, the default and random ones, each decision is changed."""
 
-VALUES = 6
-"""So many other values of a decision are tried around each of them."""
+VALUES = 3
+"""So many other values of a decision are tried around each of them; what they do not show, random ones do."""
 
 CHECKS = 25
 """On so many random architectures the learnt sum is compared with the measure."""
@@ -53,6 +53,7 @@ def learn(decisions: SearchSpace, parts: Callable[[Architecture], Parts], name: 
     Raises:
         Unlearnable: as it says.
     """
+    log.info("learning %s from the models of up to %d architectures", name, BUILDS)
     study = _Study(SearchSpace(decisions), parts)
     study.vary()
     while True:
@@ -133,7 +134,8 @@ class _Study:
             return []
         if domain.size <= VALUES + 1:
             return [other for other in domain.grid() if key(other) != key(value)]
-        return [domain.mutate(value, self._random) for _ in range(VALUES)]
+        others = [domain.mutate(value, self._random) for _ in range(VALUES)]
+        return list({key(other): other for other in others}.values())
 
     # --- what each combination of them costs --------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from time import perf_counter
 from torch import nn
 
 from lanista.errors import SpaceError
-from lanista.profile.measure import Example, Measure, Measurement
+from lanista.profile.base import Example, Measure, Measurement
 from lanista.profile.stage import Run, check, stage, synchronize
 from lanista.space.domain import is_integer, is_number
 
@@ -50,6 +50,7 @@ class Latency(Measure):
     threads: int | None = None
     name: str = field(default="latency", kw_only=True)
     unit: str = field(default="ms", init=False, repr=False)
+    repeatable: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check(self.backend, self.threads)

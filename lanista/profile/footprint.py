@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lanista.profile.measure import Example, Measure, Measurement
+from lanista.profile.base import Example, Measure, Measurement
 from lanista.profile.rehearsal import Ledger, rehearse, tensors_in
 
 

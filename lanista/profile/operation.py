@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 from torch.utils.hooks import RemovableHandle
 
-from lanista.profile.measure import Example
+from lanista.profile.base import Example
 from lanista.profile.rehearsal import hollow, rehearse, replaced, tensors_in
 
 

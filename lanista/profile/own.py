@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from lanista.errors import SpaceError
-from lanista.profile.measure import Example, Measure, Measurement
+from lanista.profile.base import Example, Measure, Measurement
 from lanista.profile.rehearsal import inputs_of
 from lanista.space.domain import is_number
 

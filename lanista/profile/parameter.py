@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from lanista.profile.measure import Example, Measure, Measurement
+from lanista.profile.base import Example, Measure, Measurement
 from lanista.profile.rehearsal import is_unfinished, rehearse
 
 

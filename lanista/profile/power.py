@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from lanista.errors import LanistaError, SpaceError
-from lanista.profile.measure import Example, Measure, Measurement
+from lanista.profile.base import Example, Measure, Measurement
 from lanista.profile.stage import check, optional, stage, synchronize
 from lanista.space.domain import is_integer, is_number
 
@@ -54,6 +54,7 @@ class Energy(Measure):
     powercap: str = field(default=POWERCAP, repr=False)
     name: str = field(default="energy", kw_only=True)
     unit: str = field(default="J", init=False, repr=False)
+    repeatable: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check(self.backend, self.threads)

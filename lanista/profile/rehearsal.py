@@ -18,7 +18,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_l
 from torch.utils.hooks import RemovableHandle
 
 from lanista.errors import LanistaError, SpaceError
-from lanista.profile.measure import Example
+from lanista.profile.base import Example
 from lanista.space.probe import UNBUILDABLE
 
 Result = TypeVar("Result")

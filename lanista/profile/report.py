@@ -11,8 +11,8 @@ from torch import nn
 
 from lanista.errors import SpaceError
 from lanista.profile.arithmetic import macs
+from lanista.profile.base import Example
 from lanista.profile.footprint import activations, memory
-from lanista.profile.measure import Example
 from lanista.profile.parameter import Parameters, parameters
 from lanista.profile.rehearsal import rehearse, tensors_in
 

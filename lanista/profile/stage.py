@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from lanista.errors import LanistaError, SpaceError
-from lanista.profile.measure import Example
+from lanista.profile.base import Example
 from lanista.profile.rehearsal import (
     device_of,
     inputs_of,

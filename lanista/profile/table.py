@@ -8,7 +8,7 @@ import math
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -20,14 +20,17 @@ from torch import nn
 
 from lanista.errors import LanistaError, SpaceError
 from lanista.model import ModelSpace
+from lanista.profile.base import Example, Measure, Measurement
 from lanista.profile.clock import Latency
-from lanista.profile.measure import Example, Measure, Measurement
 from lanista.profile.operation import Operation, operations
 from lanista.profile.stage import place_of
 from lanista.space.domain import Architecture, is_number
 
 FORMAT = 1
 """Version of the JSON form of a table."""
+
+SETTINGS = ("backend", "device", "warmup", "repeats", "threads")
+"""The settings of `Latency` that a stored table has."""
 
 Naming = Callable[[Operation], str | None]
 """The name of an operation in a table; None for one that costs nothing."""
@@ -101,6 +104,11 @@ class LatencyTable(Measure):
         self.frozen = bool(entries) if frozen is None else frozen
         self._naming = naming
         self._entries = {key: _entry(key, value) for key, value in (entries or {}).items()}
+
+    @property
+    def repeatable(self) -> bool:  # type: ignore[override]
+        """Whether it is frozen."""
+        return self.frozen
 
     # --- measuring ----------------------------------------------------------------------------------------
 
@@ -216,7 +224,7 @@ class LatencyTable(Measure):
         data = {
             "format": FORMAT,
             **self._conditions(),
-            "latency": {key: value for key, value in asdict(self.latency).items() if key not in ("unit", "name")},
+            "latency": {setting: getattr(self.latency, setting) for setting in SETTINGS},
             "operations": {name: [entry.value, entry.error] for name, entry in sorted(self._entries.items())},
         }
         path = Path(path)

@@ -46,8 +46,14 @@ class Measure(Quantity):
     """Something that a model costs, as a function of the built model and an example input.
 
     Calling it measures one model. Comparing it with a number makes a limit: `parameters <= 5e6`.
-    Measures are stateless or know only how they measure; equal models give equal values, but for latency and energy.
+    Measures are stateless or know only how they measure.
+
+    Attributes:
+        repeatable: whether equal models give equal values at each call, in each process. A search under a limit that
+            is not cannot be resumed by another process with certainty.
     """
+
+    repeatable: bool = True
 
     @abstractmethod
     def __call__(self, model: nn.Module, example_input: Example = None) -> Measurement:
@@ -70,6 +76,13 @@ class Measure(Quantity):
 
         Otherwise a model is built, once for each architecture; without weights, where the measure has `parts`.
         """
+
+        if not self.repeatable:
+            log.warning(
+                "%s is measured, and comes out differently in another process: a search that is limited by it may not "
+                "be resumed; a frozen LatencyTable from a file can",
+                self.name,
+            )
 
         def parts(architecture: Architecture) -> Mapping[str, float] | None:
             sketch = space.sketch(space.decisions.complete(architecture))

@@ -1,5 +1,6 @@
 """The contract of measures, and what every one of them keeps to."""
 
+import logging
 import math
 import pickle
 
@@ -147,3 +148,15 @@ def test_measurements_read_well(measurement, text):
 def test_not_a_number_is_written_too():
     assert str(Measurement(math.nan, 0.0, "ms")) == "nan ms"
     assert str(Measurement(math.inf, 0.0, "ms")) == "inf ms"
+
+
+def test_a_limit_that_cannot_be_repeated_is_told(caplog):
+    space = ModelSpace(lambda: nn.Linear(4, choice([2, 3], label="out")), example_input=torch.zeros(1, 4))
+    quick = Latency(warmup=0, repeats=2)
+    with caplog.at_level(logging.WARNING, "lanista"):
+        assert space.constrain(parameters <= 100, flops <= 1e6).sample(0)
+        assert not caplog.records
+        assert space.constrain(quick <= 1e4).sample(0)
+    assert "may not be resumed; a frozen LatencyTable" in caplog.text
+    assert (quick.repeatable, parameters.repeatable, LatencyTable().repeatable) == (False, True, False)
+    assert LatencyTable({"Linear": 1.0}).repeatable
