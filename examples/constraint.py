@@ -1,4 +1,4 @@
-"""At most 5,000 parameters: architectures that are larger are never trained."""
+"""At most 5,000 parameters and 4,000 multiply-adds: architectures beyond that are never trained, nor drawn."""
 
 import torch
 from sklearn.datasets import load_digits
@@ -6,10 +6,9 @@ from torch import nn
 
 from lanista import Experiment, FunctionalEvaluator, ModelSpace, choice
 from lanista.nn import Repeat
-from lanista.space import Architecture
-from lanista.strategy import Deduplicated, Filtered, RegularizedEvolution
+from lanista.profile import macs, parameters
+from lanista.strategy import Deduplicated, RegularizedEvolution
 
-LIMIT = 5_000
 images, labels = (torch.tensor(part) for part in load_digits(return_X_y=True))
 
 
@@ -19,10 +18,6 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(64, width), nn.ReLU(), hidden, nn.Linear(width, 10))
 
 
-def parameters(model: nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
-
-
 def accuracy(model: nn.Module) -> dict[str, float]:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for _ in range(30):
@@ -30,26 +25,21 @@ def accuracy(model: nn.Module) -> dict[str, float]:
         nn.functional.cross_entropy(model(images[:1200].float() / 16), labels[:1200]).backward()
         optimizer.step()
     correct = (model(images[1200:].float() / 16).argmax(1) == labels[1200:]).float().mean().item()
-    return {"accuracy": correct, "parameters": parameters(model)}
+    return {"accuracy": correct, "parameters": parameters(model).value}
 
 
-space = ModelSpace(network)
-
-
-def small_enough(architecture: Architecture) -> bool:
-    with torch.device("meta"):  # sizes without weights
-        return parameters(space.build(architecture)) <= LIMIT
-
+space = ModelSpace(network, example_input=torch.zeros(1, 64)).constrain(parameters <= 5_000, macs <= 4_000)
 
 experiment = Experiment(
     space,
     FunctionalEvaluator(accuracy),
-    Deduplicated(Filtered(RegularizedEvolution(population_size=5, sample_size=2), small_enough)),
+    Deduplicated(RegularizedEvolution(population_size=5, sample_size=2)),
     objectives={"accuracy": "maximize"},
     name="constraint",
 )
 
 if __name__ == "__main__":
+    print(space.explain(parameters, macs))
     experiment.run(max_trials=12)
     for trial in experiment.top(3):
         print(f"{trial.metrics['accuracy']:.3f} {trial.metrics['parameters']:.0f} parameters: {trial.architecture}")
