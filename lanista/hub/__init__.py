@@ -1,11 +1,32 @@
 """Ready model spaces from the literature."""
 
-from lanista.hub import enas, genotype, nasbench101, nasbench201
+from lanista.hub import (
+    autoformer,
+    decoder,
+    enas,
+    fbnet,
+    genotype,
+    mnasnet,
+    mobilenetv3,
+    nasbench101,
+    nasbench201,
+    ofa,
+    proxylessnas,
+    shufflenetv2,
+)
+from lanista.hub.autoformer import AutoFormer
 from lanista.hub.catalog import Entry, Known
+from lanista.hub.decoder import Decoder
 from lanista.hub.enas import ENASMacro
+from lanista.hub.fbnet import FBNet
+from lanista.hub.mnasnet import MnasNet
+from lanista.hub.mobilenetv3 import MobileNetV3
 from lanista.hub.nasbench101 import NASBench101
 from lanista.hub.nasbench201 import NASBench201
 from lanista.hub.nds import DARTS, ENAS, PNAS, AmoebaNet, NASNet
+from lanista.hub.ofa import OFA
+from lanista.hub.proxylessnas import ProxylessNAS
+from lanista.hub.shufflenetv2 import ShuffleNetV2
 
 CATALOG: dict[str, Entry] = {
     entry.name: entry
@@ -14,6 +35,14 @@ CATALOG: dict[str, Entry] = {
         nasbench201.ENTRIES,
         genotype.ENTRIES,
         enas.ENTRIES,
+        proxylessnas.ENTRIES,
+        mnasnet.ENTRIES,
+        fbnet.ENTRIES,
+        shufflenetv2.ENTRIES,
+        mobilenetv3.ENTRIES,
+        ofa.ENTRIES,
+        autoformer.ENTRIES,
+        decoder.ENTRIES,
     )
     for entry in entries
 }
@@ -23,12 +52,20 @@ __all__ = [
     "CATALOG",
     "DARTS",
     "ENAS",
+    "OFA",
     "PNAS",
     "AmoebaNet",
+    "AutoFormer",
+    "Decoder",
     "ENASMacro",
     "Entry",
+    "FBNet",
     "Known",
+    "MnasNet",
+    "MobileNetV3",
     "NASBench101",
     "NASBench201",
     "NASNet",
+    "ProxylessNAS",
+    "ShuffleNetV2",
 ]
