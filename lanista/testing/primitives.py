@@ -182,12 +182,11 @@ def exports_run_without_lanista(make: Factory) -> None:
     """The export folder of a model gives its outputs where lanista cannot be imported."""
     space = make()
     for architecture in architectures(space, 3):
-        exported(space, architecture)
+        exported(build(space, architecture), space, architecture)
 
 
-def exported(space: ModelSpace, architecture: Architecture) -> nn.Module:
-    """Build and export a model, import the folder where lanista cannot be, compare the outputs, and return it."""
-    model = build(space, architecture)
+def exported(model: nn.Module, space: ModelSpace, architecture: Architecture) -> nn.Module:
+    """Export a model, import the folder where lanista cannot be, compare the outputs, and return what came back."""
     with TemporaryDirectory() as place, warnings.catch_warnings():
         folder = Path(place) / "model"
         write_folder(model, folder, card={}, architecture=architecture, example_input=space.example_input)

@@ -15,8 +15,8 @@ SMALL = {
     "AmoebaNet": {"width": 4, "num_cells": 3},
     "PNAS": {"width": 4, "num_cells": 3},
     "ENAS": {"width": 4, "num_cells": 3},
-    "DARTS": {"width": 4, "num_cells": 3, "auxiliary_loss": True, "drop_path_prob": 0.2},
-    "ENASMacro": {"width": 4, "num_layers": 6},
+    "DARTS": {"width": 4, "num_cells": 3, "drop_path_prob": 0.2},
+    "ENASMacro": {"width": 4, "num_layers": 4},
 }
 """Settings with which a model builds in milliseconds, by the space's name."""
 

@@ -22,7 +22,7 @@ def test_twenty_random_models_train_and_run_without_lanista(name):
         model = build(space, architecture)
         assert _gradients_are_finite(model, batch), architecture
         assert model.eval()(batch).shape == (2, 10)
-        exported(space, architecture)
+        exported(model, space, architecture)
 
 
 def _gradients_are_finite(model, batch):

@@ -8,6 +8,7 @@ from lanista import hub
 from lanista.errors import SpaceError
 from lanista.hub.operation import DropPath
 from lanista.space import Categorical
+from lanista.testing.primitives import exported
 from tests.hub.cases import macs, parameters
 
 IMAGES = torch.randn(2, 3, 32, 32)
@@ -69,6 +70,8 @@ def test_the_auxiliary_classifier_is_for_training_only():
     model = space.build(space.sample(0))
     assert [logits.shape for logits in model.train()(IMAGES)] == [(2, 7), (2, 7)]
     assert model.eval()(IMAGES).shape == (2, 7)
+    rebuilt = exported(model, space, space.sample(0))
+    assert [logits.shape for logits in rebuilt.train()(IMAGES)] == [(2, 7), (2, 7)]
 
 
 def test_the_imagenet_stem_divides_by_eight():
