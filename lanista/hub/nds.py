@@ -7,9 +7,9 @@ the DARTS code (https://github.com/quark0/darts), which is that of NASNet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Literal
 
 import torch
@@ -112,12 +112,22 @@ class Network(nn.Module):
             self.stems = nn.ModuleList([_halving_twice(width), relu_conv_bn(width, width, 3, 2)])
             channels = (width, width)
         self.cells = nn.ModuleList()
+        # Cells of one kind and width share their candidates, so that tracing need not see these twice.
+        candidates = cache(partial(_candidates, design, drop_path_prob))
         reductions = {num_cells // 3, 2 * num_cells // 3}
         reduced = dataset == "imagenet"
         for index in range(num_cells):
             reduce = index in reductions
             width *= 2 if reduce else 1
-            cell = _cell(design, width, Adapter(channels, width, reduce=reduced), drop_path_prob, reduce=reduce)
+            cell = Cell(
+                candidates(width, reduce),
+                design.num_nodes,
+                num_ops_per_node=2,
+                num_predecessors=2,
+                merge_op=design.merge_op,
+                preprocessor=Adapter(channels, width, reduce=reduced),
+                label="reduce" if reduce else "normal",
+            )
             self.cells.append(cell)
             channels = (channels[1], width * len(cell.output_node_indices))  # type: ignore[arg-type]
             reduced = reduce
@@ -152,17 +162,8 @@ def _halving_twice(width: int) -> nn.Sequential:
     )
 
 
-def _cell(design: Design, width: int, adapter: Adapter, drop_path_prob: float, *, reduce: bool) -> nn.Module:
-    candidates = {name: partial(_operation, name, width, reduce, drop_path_prob) for name in design.operations}
-    return Cell(
-        candidates,
-        design.num_nodes,
-        num_ops_per_node=2,
-        num_predecessors=2,
-        merge_op=design.merge_op,
-        preprocessor=adapter,
-        label="reduce" if reduce else "normal",
-    )
+def _candidates(design: Design, drop_path_prob: float, width: int, reduce: bool) -> dict[str, Callable[..., nn.Module]]:
+    return {name: partial(_operation, name, width, reduce, drop_path_prob) for name in design.operations}
 
 
 def _operation(

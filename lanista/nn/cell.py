@@ -77,14 +77,16 @@ def Cell(  # noqa: PLR0913, the arguments are those that the field knows
     for name, module in (("preprocessor", preprocessor), ("postprocessor", postprocessor)):
         if module is not None and not isinstance(module, nn.Module):
             raise SpaceError(f"{name} is {module!r} ({type(module).__name__}); give a torch.nn.Module")
-    parts = {name: _factory(part) for name, part in named(op_candidates).items()}
+    given = named(op_candidates)
+    parts = {name: _factory(part) for name, part in given.items()}
+    same = _Same(tuple(given.values()))
     context = current()
     label = context.name("Cell", label)
     layers: dict[str, object] = {"preprocessor": preprocessor, "postprocessor": postprocessor}
     domain, sources = names_of(parts), []
     for node in range(num_predecessors, num_predecessors + num_nodes):
         for k in range(num_ops_per_node):
-            layers[f"op_{node}_{k}"], source = _ask(context, parts, domain, label, node, k)
+            layers[f"op_{node}_{k}"], source = _ask(context, parts, domain, label, (node, k), same)
             sources.append(source)
     wiring = _Wiring(
         num_predecessors,
@@ -129,23 +131,42 @@ def _sources(count: int) -> Categorical:
     return Categorical(range(count))
 
 
+class _Same:
+    """Equal to another one for the very same objects, which it keeps alive."""
+
+    def __init__(self, objects: tuple[object, ...]) -> None:
+        self.objects = objects
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and list(map(id, self.objects)) == list(map(id, other.objects))
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self.objects)))
+
+
 def _ask(
-    context: Context, parts: Mapping[str | int, Operation], domain: Categorical, label: str, node: int, k: int
+    context: Context,
+    parts: Mapping[str | int, Operation],
+    domain: Categorical,
+    label: str,
+    place: tuple[int, int],
+    same: _Same,
 ) -> tuple[nn.Module, int]:
     """Ask for operation `k` of a node: its module, and the number of the tensor that it gets."""
+    node, k = place
     which, where = f"{label}/op_{node}_{k}", f"{label}/input_{node}_{k}"
     chosen = context.decide(which, domain), context.decide(where, _sources(node))
+    pairs = ((name, source) for source in range(node) for name in parts)
     kept: list[nn.Module] = []
-    for source in context.visits(range(node), [chosen[1]]):
-        for name in context.visits(parts, [chosen[0]]):
-            part, is_chosen = parts[name], (name, source) == chosen
-            if isinstance(part, nn.Module):
-                kept += [copy.deepcopy(part)] * is_chosen  # it asks nothing
-                continue
-            with context.inside(where, source, [source]), context.inside(which, name, [name]):
-                layer = make(partial(part, node, k, source), f"candidate {name!r} of {which!r}")
-            if is_chosen:  # tracing builds all, perhaps with real weights: keep no other
-                kept.append(layer)
+    for name, source in context.visits(pairs, [chosen], once=(which, same)):
+        part, is_chosen = parts[name], (name, source) == chosen
+        if isinstance(part, nn.Module):
+            kept += [copy.deepcopy(part)] * is_chosen  # it asks nothing
+            continue
+        with context.inside(where, source, [source]), context.inside(which, name, [name]):
+            layer = make(partial(part, node, k, source), f"candidate {name!r} of {which!r}")
+        if is_chosen:  # tracing builds all, perhaps with real weights: keep no other
+            kept.append(layer)
     return kept[0], chosen[1]
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -95,8 +95,11 @@ class Context(ABC):
     def require(self, limit: Limit) -> None:
         """Take note of a limit on the answers."""
 
-    def visits(self, parts: Iterable[T], chosen: Iterable[T]) -> list[T]:
-        """Which parts of a question must be built: only the chosen ones, except where all must be seen."""
+    def visits(self, parts: Iterable[T], chosen: Iterable[T], *, once: Hashable = None) -> list[T]:
+        """Which parts of a question must be built: only the chosen ones, except where all must be seen.
+
+        With equal `once`, the parts ask the same in the same scope, so that nobody must see them twice.
+        """
         return list(chosen)
 
     def inputs(self, label: str, given: int | None) -> int | None:
@@ -157,6 +160,7 @@ class Trace(Context):
         self._counts = counts
         self.questions: dict[str, Question] = {}
         self.limits: list[Limit] = []
+        self._visited: set[Hashable] = set()
         self.uncounted: dict[str, Condition] = {}
         self.counted: dict[str, int] = {}
 
@@ -180,8 +184,13 @@ class Trace(Context):
         if self.scope.possible and limit not in self.limits:
             self.limits.append(limit)
 
-    def visits(self, parts: Iterable[T], chosen: Iterable[T]) -> list[T]:
-        return list(parts)
+    def visits(self, parts: Iterable[T], chosen: Iterable[T], *, once: Hashable = None) -> list[T]:
+        if once is None:
+            return list(parts)
+        conditions = frozenset((label, key(list(values))) for label, values in self.scope.condition.items())
+        seen = (once, self.scope.prefix, conditions) in self._visited
+        self._visited.add((once, self.scope.prefix, conditions))
+        return list(chosen if seen else parts)
 
     def inputs(self, label: str, given: int | None) -> int | None:
         count = given or self._counts.get(label)

@@ -6,7 +6,7 @@ from torch import nn
 
 from lanista import ModelSpace
 from lanista.errors import SpaceError
-from lanista.nn import Cell
+from lanista.nn import Cell, LayerChoice
 from lanista.space import Categorical, Decision, SearchSpace, choice
 
 
@@ -189,3 +189,30 @@ def test_a_misuse_says_what_to_do(ask, words):
 def test_decisions_are_asked_in_the_order_of_nodes():
     first = next(iter(ModelSpace(Cell, TIMES, 1, label="c").decisions))
     assert first == Decision("c/op_1_0", Categorical(["2", "3", "5"]))
+
+
+def test_shared_candidates_are_traced_once_in_each_scope():
+    called = []
+
+    def asks(node, op, source):
+        called.append(source)
+        return Times(choice([2, 3], label="factor"))
+
+    candidates = {"asks": asks, "plain": nn.Identity}
+
+    def cells():
+        return nn.Sequential(*(Cell(candidates, 1, 1, 2, postprocessor=Pair(), label="c") for _ in range(3)))
+
+    space = ModelSpace(LayerChoice, {"one": cells, "none": nn.Identity, "other": cells}, label="body")
+    # All of the first cell, and what was chosen in the two others; the same in the other branch. (Then a probe.)
+    assert called[:8] == [0, 1, 0, 0] * 2
+    when = {decision.label: decision.when for decision in space.decisions}
+    assert when["factor"] == ({"body": ("one", "other"), "c/op_2_0": ("asks",)},)
+
+
+def test_other_candidates_of_the_same_label_are_traced_too():
+    def net():
+        first = Cell({"a": nn.Identity}, 1, label="c")
+        return nn.Sequential(first, Cell({"a": lambda: Times(choice([2, 3], label="factor"))}, 1, label="c"))
+
+    assert "factor" in ModelSpace(net).decisions
