@@ -1,24 +1,11 @@
 """Ready model spaces from the literature."""
 
-from lanista.hub import (
-    autoformer,
-    decoder,
-    enas,
-    fbnet,
-    genotype,
-    mnasnet,
-    mobilenetv3,
-    nasbench101,
-    nasbench201,
-    ofa,
-    proxylessnas,
-    shufflenetv2,
-)
 from lanista.hub.autoformer import AutoFormer
 from lanista.hub.catalog import Entry, Known
 from lanista.hub.decoder import Decoder
 from lanista.hub.enas import ENASMacro
 from lanista.hub.fbnet import FBNet
+from lanista.hub.index import CATALOG, known
 from lanista.hub.mnasnet import MnasNet
 from lanista.hub.mobilenetv3 import MobileNetV3
 from lanista.hub.nasbench101 import NASBench101
@@ -27,26 +14,6 @@ from lanista.hub.nds import DARTS, ENAS, PNAS, AmoebaNet, NASNet
 from lanista.hub.ofa import OFA
 from lanista.hub.proxylessnas import ProxylessNAS
 from lanista.hub.shufflenetv2 import ShuffleNetV2
-
-CATALOG: dict[str, Entry] = {
-    entry.name: entry
-    for entries in (
-        nasbench101.ENTRIES,
-        nasbench201.ENTRIES,
-        genotype.ENTRIES,
-        enas.ENTRIES,
-        proxylessnas.ENTRIES,
-        mnasnet.ENTRIES,
-        fbnet.ENTRIES,
-        shufflenetv2.ENTRIES,
-        mobilenetv3.ENTRIES,
-        ofa.ENTRIES,
-        autoformer.ENTRIES,
-        decoder.ENTRIES,
-    )
-    for entry in entries
-}
-"""Every space of the hub by name."""
 
 __all__ = [
     "CATALOG",
@@ -68,4 +35,5 @@ __all__ = [
     "NASNet",
     "ProxylessNAS",
     "ShuffleNetV2",
+    "known",
 ]
