@@ -13,8 +13,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
 
+from lanista.errors import LanistaError
 from lanista.space.domain import Architecture, Key, Value, key
 from lanista.space.limit import ABSENT, Sum, Term
+from lanista.space.probe import UNBUILDABLE
 from lanista.space.search import SearchSpace
 
 BUILDS = 2000
@@ -45,7 +47,7 @@ def learn(decisions: SearchSpace, parts: Callable[[Architecture], Parts], name: 
     """The cost as a sum of terms.
 
     Args:
-        decisions: of the model space; limits are not looked at.
+        decisions: of the model space; models that miss its limits are built, too.
         parts: what each part of the model of an architecture costs, by its path.
         name: of the cost.
         unit: of the cost.
@@ -54,7 +56,7 @@ def learn(decisions: SearchSpace, parts: Callable[[Architecture], Parts], name: 
         Unlearnable: as it says.
     """
     log.info("learning %s from the models of up to %d architectures", name, BUILDS)
-    study = _Study(SearchSpace(decisions), parts)
+    study = _Study(decisions, parts)
     study.vary()
     while True:
         study.fill()
@@ -71,7 +73,7 @@ class _Study:
     """
 
     def __init__(self, space: SearchSpace, parts: Callable[[Architecture], Parts]) -> None:
-        self._space, self._parts = space, parts
+        self._space, self._limited, self._parts = SearchSpace(space), space, parts
         self._random = Random(0)
         self._order = {label: position for position, label in enumerate(space.labels)}
         self._seen: dict[str, tuple[Architecture, Parts]] = {}
@@ -87,11 +89,19 @@ class _Study:
         if name not in self._seen:
             if len(self._seen) >= BUILDS:
                 raise Unlearnable(f"{BUILDS:,} models were not enough")
-            found = {path: amount for path, amount in self._parts(architecture).items() if amount}
+            found = {path: amount for path, amount in self._built(architecture).items() if amount}
             for path in found:
                 self._depends.setdefault(path, set())
             self._seen[name] = architecture, found
         return self._seen[name][1]
+
+    def _built(self, architecture: Architecture) -> Parts:
+        try:
+            return self._parts(architecture)
+        except (LanistaError, *UNBUILDABLE) as error:
+            if not self._limited.violations(architecture):
+                raise
+            raise Unlearnable(f"models that miss a limit cannot be built: {error}") from error
 
     # --- which decisions a part depends on ----------------------------------------------------------------
 

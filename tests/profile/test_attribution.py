@@ -136,6 +136,21 @@ def test_what_is_no_sum_is_said_to_be_none(space, message):
         learn(space, lambda architecture: {"": float(sum(architecture.values()))}, "cost")
 
 
+@pytest.mark.parametrize("limited", [True, False])
+def test_models_that_miss_a_limit_need_not_be_buildable(limited):
+    space = SearchSpace({"a": Categorical(range(4)), "b": Categorical(range(4))})
+    if limited:
+        space = space.constrain(lambda architecture: architecture["a"] + architecture["b"] < 5)
+
+    def parts(architecture):
+        if architecture["a"] + architecture["b"] >= 5:
+            raise ValueError("too wide")
+        return {"": 1.0}
+
+    with pytest.raises(Unlearnable if limited else ValueError, match="too wide"):
+        learn(space, parts, "cost")
+
+
 def test_no_more_models_are_built_than_allowed(monkeypatch):
     monkeypatch.setattr(attribution, "BUILDS", 20)
     with pytest.raises(Unlearnable, match="20 models were not enough"):
