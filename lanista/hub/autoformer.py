@@ -44,6 +44,10 @@ class RelativeAttention(nn.Module):
 
     rows: Tensor
     columns: Tensor
+    key_rows: Tensor
+    key_columns: Tensor
+    value_rows: Tensor
+    value_columns: Tensor
 
     def __init__(self, width: int, heads: int, rows: Tensor, columns: Tensor, *, bias: bool = True) -> None:
         super().__init__()
@@ -64,7 +68,8 @@ class RelativeAttention(nn.Module):
         values = self.value_rows[self.rows] + self.value_columns[self.columns]
         weights = (q @ k.transpose(2, 3) + torch.einsum("bhqc,qkc->bhqk", q, keys)).softmax(3)
         y = weights @ v + torch.einsum("bhqk,qkc->bhqc", weights, values)
-        return self.out(y.transpose(1, 2).flatten(2))
+        joined: Tensor = self.out(y.transpose(1, 2).flatten(2))
+        return joined
 
 
 def distances(side: int) -> tuple[Tensor, Tensor]:
@@ -109,7 +114,8 @@ class VisionTransformer(nn.Module):
         if self.positions is not None:
             x = x + self.positions
         x = self.norm(self.blocks(self.dropout(x)))
-        return self.classifier(x[:, 1:].mean(1) if self.average else x[:, 0])
+        logits: Tensor = self.classifier(x[:, 1:].mean(1) if self.average else x[:, 0])
+        return logits
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ class Form:
     dropout: float
 
 
-def AutoFormer(
+def AutoFormer(  # noqa: PLR0913, all but one by name
     num_classes: int = 1000,
     *,
     embed_dims: Sequence[int] = TINY["embed_dims"],
@@ -188,30 +194,18 @@ def _block(
     return transformer_block(width, attention, int(width * ratio), form.dropout)
 
 
-def _known(
-    name: str,
-    settings: Mapping[str, Any],
-    embed_dim: int,
-    heads: str,
-    mlp_ratios: str,
-    parameters: float,
-    source: str,
-    *,
-    macs: float | None = None,
-    accuracy: str = "",
-    note: str = "",
-) -> Known:
-    """A published network; `heads` and `mlp_ratios` list the blocks."""
+def _blocks(embed_dim: int, heads: str, mlp_ratios: str) -> Architecture:
+    """The architecture whose blocks have these heads and ratios."""
     architecture: Architecture = {"embed_dim": embed_dim, "depth": len(heads.split())}
     for index, (count, ratio) in enumerate(zip(heads.split(), mlp_ratios.split(), strict=True)):
         architecture |= {f"block{index}/heads": int(count), f"block{index}/mlp_ratio": float(ratio)}
-    return Known(name, architecture, source, settings, parameters, macs, accuracy, note)
+    return architecture
 
 
 SOURCE = "architecture, parameters, accuracy: github.com/microsoft/Cream, AutoFormer"
 NOTE = (
-    "the relative positions' tables are counted; no MACs, because the paper's (1.3, 5.1, 11 G for T, S, B) are rounded and "
-    "do not say what of the attention they count: with products with relative positions it is 1.46, 5.16 and 11.69 G"
+    "the relative positions' tables are counted. No MACs: the paper has 1.3, 5.1 and 11 G for T, S and B, and does not "
+    "say which products of the attention it counts; with those of relative positions it is 1.46, 5.16 and 11.69 G"
 )
 PLAIN: Mapping[str, Any] = {"relative": False, "average": False}
 """What makes ViT of AutoFormer."""
@@ -223,70 +217,58 @@ ENTRIES = (
         "Chen, Peng, Fu, Ling: AutoFormer: Searching Transformers for Visual Recognition, 2021",
         "https://arxiv.org/abs/2107.00651",
         known=(
-            _known(
+            Known(
                 "AutoFormer-T",
+                _blocks(192, "3 " * 13, "3.5 3.5 3 3.5 3 3 4 4 3.5 4 3.5 4 3.5"),
+                SOURCE,
                 TINY,
-                192,
-                "3 3 3 3 3 3 3 3 3 3 3 3 3",
-                "3.5 3.5 3 3.5 3 3 4 4 3.5 4 3.5 4 3.5",
                 5.8e6,
-                SOURCE,
                 accuracy="74.7 % on ImageNet",
-                note=f"the paper has 5.7 M; {NOTE}",
+                note=f"the paper has 5.7 M parameters; {NOTE}",
             ),
-            _known(
+            Known(
                 "AutoFormer-S",
-                SMALL,
-                384,
-                "6 6 5 7 5 5 5 6 6 7 7 6 7",
-                "3 3.5 3 3.5 4 4 4 4 4 4 4 3.5 4",
-                22.9e6,
+                _blocks(384, "6 6 5 7 5 5 5 6 6 7 7 6 7", "3 3.5 3 3.5 4 4 4 4 4 4 4 3.5 4"),
                 SOURCE,
+                SMALL,
+                22.9e6,
                 accuracy="81.7 % on ImageNet",
                 note=NOTE,
             ),
-            _known(
+            Known(
                 "AutoFormer-B",
-                BASE,
-                576,
-                "9 9 9 9 9 10 9 9 10 9 10 9 9 10",
-                "3.5 3.5 4 3.5 4 3.5 3.5 3 4 4 3 4 3 3.5",
-                53.7e6,
+                _blocks(576, "9 9 9 9 9 10 9 9 10 9 10 9 9 10", "3.5 3.5 4 3.5 4 3.5 3.5 3 4 4 3 4 3 3.5"),
                 SOURCE,
+                BASE,
+                53.7e6,
                 accuracy="82.4 % on ImageNet",
-                note=f"the paper has 54 M; {NOTE}",
+                note=f"the paper has 54 M parameters; {NOTE}",
             ),
-            _known(
+            Known(
                 "DeiT-Ti",
+                _blocks(192, "3 " * 12, "4 " * 12),
+                "parameters: deit_tiny_patch16_224 of timm; accuracy: arXiv 2012.12877",
                 {**TINY, **PLAIN},
-                192,
-                "3 " * 12,
-                "4 " * 12,
                 5_717_416,
-                "parameters: deit_tiny_patch16_224 of timm",
                 accuracy="72.2 % on ImageNet",
             ),
-            _known(
+            Known(
                 "DeiT-S",
+                _blocks(384, "6 " * 12, "4 " * 12),
+                "parameters: deit_small_patch16_224 of timm; MACs, accuracy: Swin Transformer, arXiv 2103.14030",
                 {**SMALL, **PLAIN},
-                384,
-                "6 " * 12,
-                "4 " * 12,
                 22_050_664,
-                "parameters: deit_small_patch16_224 of timm; MACs: Swin Transformer, arXiv 2103.14030, table 1",
-                macs=4.6e9,
-                accuracy="79.8 % on ImageNet",
+                4.6e9,
+                "79.8 % on ImageNet",
             ),
-            _known(
+            Known(
                 "ViT-B/16",
-                {**BASE, **PLAIN, "embed_dims": (576, 768), "heads": (9, 12), "depths": (12, 16)},
-                768,
-                "12 " * 12,
-                "4 " * 12,
-                86_567_656,
+                _blocks(768, "12 " * 12, "4 " * 12),
                 "torchvision.models, vit_b_16",
-                macs=17.564e9,
-                accuracy="81.1 % on ImageNet",
+                {**PLAIN, "embed_dims": (576, 768), "heads": (9, 12), "depths": (12, 16)},
+                86_567_656,
+                17.564e9,
+                "81.1 % on ImageNet",
             ),
         ),
     ),

@@ -32,7 +32,10 @@ class Residual(nn.Sequential):
     """Layers, one after another, whose input is added to their output."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + super().forward(x)
+        y = x
+        for layer in self:
+            y = layer(y)
+        return x + y
 
 
 def chain(layers: Mapping[str, nn.Module], *, residual: bool = False) -> nn.Sequential:
@@ -80,7 +83,8 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         squeezed = self.act(self.reduce(x.mean((2, 3), keepdim=True)))
-        return x * self.gate(self.expand(squeezed))
+        weighted: Tensor = x * self.gate(self.expand(squeezed))
+        return weighted
 
 
 def mbconv(
@@ -161,7 +165,8 @@ class Attention(nn.Module):
         """Tokens of shape (batch, tokens, width), before and after."""
         q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        return self.out(y.transpose(1, 2).flatten(2))
+        joined: Tensor = self.out(y.transpose(1, 2).flatten(2))
+        return joined
 
 
 def transformer_block(width: int, attention: nn.Module, hidden: int, dropout: float = 0.0) -> nn.Sequential:

@@ -14,6 +14,7 @@ from lanista.hub.catalog import Entry, Known
 from lanista.model import ModelSpace
 from lanista.nn import Repeat
 from lanista.space.context import choice
+from lanista.space.domain import Architecture
 
 
 class LanguageModel(nn.Module):
@@ -44,10 +45,11 @@ class LanguageModel(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens of shape (batch, length), to logits of shape (batch, length, vocabulary)."""
         x = self.tokens(tokens) + self.positions[: tokens.shape[1]]
-        return self.head(self.norm(self.blocks(self.dropout(x))))
+        logits: Tensor = self.head(self.norm(self.blocks(self.dropout(x))))
+        return logits
 
 
-def Decoder(
+def Decoder(  # noqa: PLR0913, all but two by name
     vocabulary: int = 256,
     context: int = 256,
     *,
@@ -74,7 +76,7 @@ def Decoder(
         tied: whether the last layer has the token embedding's weights.
         dropout: after attention, perceptrons, and embeddings.
     """
-    candidates = {"heads": list(heads), "mlp_ratio": list(mlp_ratios)}
+    candidates: dict[str, list[Any]] = {"heads": list(heads), "mlp_ratio": list(mlp_ratios)}
     text = torch.arange(context, device="cpu")[None] % vocabulary
     return ModelSpace(
         _network,
@@ -105,7 +107,7 @@ def _block(
 def _gpt2(name: str, width: int, depth: int, parameters: float) -> Known:
     """A size of GPT-2, in the space of which it is the greatest model."""
     heads = width // 64
-    architecture = {"width": width, "depth": depth}
+    architecture: Architecture = {"width": width, "depth": depth}
     for index in range(depth):
         architecture |= {f"block{index}/heads": heads, f"block{index}/mlp_ratio": 4.0}
     settings = {
@@ -118,7 +120,9 @@ def _gpt2(name: str, width: int, depth: int, parameters: float) -> Known:
     return Known(name, architecture, SOURCE, settings, parameters, note=NOTE)
 
 
-SOURCE = "github.com/openai/gpt-2, whose names are these sizes (124M, 355M, 774M, 1558M); exactly: transformers, GPT2Config"
+SOURCE = (
+    "github.com/openai/gpt-2, whose names are these sizes (124M, 355M, 774M, 1558M); exactly: transformers, GPT2Config"
+)
 NOTE = "the tied embedding is counted once; the paper's table 2 (117 M, 345 M, 762 M, 1542 M) is known to be wrong"
 
 ENTRIES = (

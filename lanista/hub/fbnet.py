@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from lanista.hub.block import chain, classifier, convolution, divisible, example, initialised
@@ -34,7 +35,7 @@ class Shuffle(nn.Module):
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+        return torch.unflatten(x, 1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
 
 
 def FBNet(
@@ -71,9 +72,9 @@ def _network(num_classes: int, stages: list[tuple[int, int, int]], stem: int, he
     inputs = stem
     strides = [(width, first if i == 0 else 1) for width, count, first in stages for i in range(count)]
     for number, (outputs, stride) in enumerate(strides):
-        candidates = {
-            name: partial(_block, inputs, outputs, stride, *sizes) for name, sizes in BLOCKS.items()
-        } | {"skip": partial(_skip, inputs, outputs, stride)}
+        candidates = {name: partial(_block, inputs, outputs, stride, *sizes) for name, sizes in BLOCKS.items()} | {
+            "skip": partial(_skip, inputs, outputs, stride)
+        }
         layers[f"layer{number}"] = LayerChoice(candidates, label=f"layer{number}")
         inputs = outputs
     layers["head"] = convolution(inputs, head)
@@ -117,9 +118,9 @@ ENTRIES = (
                 "architecture: the paper's figure 4; parameters: fbnetc_100 of timm, fbnet_cb of pytorchcv",
                 parameters=5_572_200,
                 accuracy="74.9 % on ImageNet",
-                note="the paper has 5.5 M, which must be cut, not rounded, and 375 M MACs, where this network, with the "
-                "head of 1984 channels that its parameters need, has 385 M; with the 1504 of the paper's first version "
-                "it would have 376 M, but 4.9 M parameters. Parameters of batch norms counted",
+                note="the paper has 5.5 M parameters, and 375 M MACs, where this network has 385 M, as in timm: so "
+                "many parameters need a head of 1984 channels; with one of 1504 it would have 376 M MACs, but 4.9 M "
+                "parameters. Parameters of batch norms counted",
             ),
         ),
     ),

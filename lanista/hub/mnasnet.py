@@ -42,7 +42,8 @@ class Pooled(nn.Module):
         self.pool = nn.AvgPool2d(3, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.pool(x) + self.body(x)
+        added: Tensor = self.pool(x) + self.body(x)
+        return added
 
 
 def MnasNet(
@@ -112,9 +113,7 @@ def _layer(
         body = chain(parts if gate is None else parts | {"squeeze": gate}, residual=residual)
     else:
         act = nn.ReLU
-        body = mbconv(
-            inputs, outputs, kernel, hidden, stride=stride, activation=act, squeeze=gate, residual=residual
-        )
+        body = mbconv(inputs, outputs, kernel, hidden, stride=stride, activation=act, squeeze=gate, residual=residual)
     return Pooled(body) if skip == "pool" and keeps else body
 
 
@@ -137,7 +136,7 @@ def _known(name: str, blocks: str, widths: Sequence[int], parameters: float, mac
 
 
 SOURCE = (
-    "architecture: the paper's figure 7 (A1), the authors' code (B1); parameters: github.com/osmr/pytorchcv (A1), "
+    "architecture: the paper's figure 7 (A1), the authors' code (B1); parameters: github.com/osmr/imgclsmob (A1), "
     "torchvision.models (B1); MACs: the paper's table 1 (A1), torchvision.models (B1)"
 )
 NOTE = (

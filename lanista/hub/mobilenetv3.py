@@ -104,7 +104,7 @@ SMALL: Mapping[str, Any] = {
 """The space with the stages of MobileNetV3-Small, which is in it."""
 
 
-def MobileNetV3(
+def MobileNetV3(  # noqa: PLR0913, all but one by name
     num_classes: int = 1000,
     *,
     widths: Sequence[int] = TUNAS["widths"],
@@ -140,8 +140,10 @@ def MobileNetV3(
     stem, *middle, head, mix = [
         tuple(dict.fromkeys(divisible(width * factor) for factor in width_multipliers)) for width in widths
     ]
-    each = zip(middle, strides, squeeze_excite, activations, strict=True)
-    stages = [Stage(options, depths, kernels, expand_ratios, *further) for options, *further in each]
+    stages = [
+        Stage(options, depths, kernels, expand_ratios, stride, squeeze, activation)
+        for options, stride, squeeze, activation in zip(middle, strides, squeeze_excite, activations, strict=True)
+    ]
     stages[0] = replace(stages[0], depth=1, ratios=(1.0,))
     image = example(1, 3, resolution, resolution)
     return ModelSpace(network, num_classes, stem, stages, (head, mix), dropout, example_input=image)
@@ -209,8 +211,8 @@ ENTRIES = (
     Entry(
         "MobileNetV3",
         MobileNetV3,
-        "Howard et al.: Searching for MobileNetV3, 2019; the space: Bender et al.: Can Weight Sharing Outperform Random "
-        "Architecture Search? An Investigation With TuNAS, 2020 (arXiv 2008.06120)",
+        "Howard et al.: Searching for MobileNetV3, 2019; the space: Bender et al.: Can Weight Sharing Outperform "
+        "Random Architecture Search? An Investigation With TuNAS, 2020 (arXiv 2008.06120)",
         "https://arxiv.org/abs/1905.02244",
         known=(
             _known(

@@ -45,7 +45,9 @@ def ProxylessNAS(
         resolution: height and width of the example input.
     """
     scaled = [divisible(width * width_mult) for width in widths]
-    return ModelSpace(_network, num_classes, scaled, depths, dropout, example_input=example(1, 3, resolution, resolution))
+    return ModelSpace(
+        _network, num_classes, scaled, depths, dropout, example_input=example(1, 3, resolution, resolution)
+    )
 
 
 def _network(num_classes: int, widths: Sequence[int], depths: tuple[int, int], dropout: float) -> nn.Module:
@@ -74,7 +76,9 @@ def _block(stage: str, inputs: int, outputs: int, stride: int, index: int) -> nn
     return LayerChoice(candidates, label=f"{stage}/block{index}/op")
 
 
-def _known(name: str, stages: str, accuracy: str, parameters: float, macs: float | None, widths: Sequence[int]) -> Known:
+def _known(
+    name: str, stages: str, accuracy: str, parameters: float, macs: float | None, widths: Sequence[int]
+) -> Known:
     """A published network; `stages` has the operations of stages 2 to 7, with a bar between stages."""
     *searched, last = [[{"op": op} for op in stage.split()] for stage in stages.split("|")]
     return Known(
@@ -90,8 +94,8 @@ def _known(name: str, stages: str, accuracy: str, parameters: float, macs: float
 
 
 SOURCE = (
-    "architecture, accuracy: github.com/mit-han-lab/proxylessnas; parameters: github.com/osmr/pytorchcv, with its weights; "
-    "MACs: Once-for-All, arXiv 1908.09791 (mobile), PC-DARTS, arXiv 1907.05737 (GPU)"
+    "architecture, accuracy: github.com/mit-han-lab/proxylessnas; parameters: github.com/osmr/imgclsmob, which has its "
+    "weights; MACs: Once-for-All, arXiv 1908.09791 (mobile), PC-DARTS, arXiv 1907.05737 (GPU)"
 )
 
 ENTRIES = (

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from lanista.hub.catalog import Entry, Known
 from lanista.model import ModelSpace
 from lanista.nn import LayerChoice
 from lanista.space.context import choice
+from lanista.space.domain import Architecture
 
 STAGES = ((64, 4), (160, 4), (320, 8), (640, 4))
 """Width and number of blocks; the first block of each has stride 2."""
@@ -115,7 +115,7 @@ def _separable(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Se
 def _known(name: str, ops: str, macs: float, accuracy: str, source: str, ratios: str = "") -> Known:
     """`ops` and `ratios` list the blocks' candidates by number, as the authors' code does."""
     labels = [f"stage{stage}/block{index}" for stage, (_, count) in enumerate(STAGES, 1) for index in range(count)]
-    architecture = {f"{label}/op": OPS[int(op)] for label, op in zip(labels, ops, strict=True)}
+    architecture: Architecture = {f"{label}/op": OPS[int(op)] for label, op in zip(labels, ops, strict=True)}
     settings = {}
     if ratios:
         architecture |= {f"{label}/ratio": RATIOS[int(ratio)] for label, ratio in zip(labels, ratios, strict=True)}
