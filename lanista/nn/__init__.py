@@ -2,6 +2,7 @@
 
 from lanista.nn.input import InputChoice
 from lanista.nn.layer import LayerChoice
+from lanista.nn.placeholder import Placeholder
 from lanista.nn.repeat import Repeat
 
-__all__ = ["InputChoice", "LayerChoice", "Repeat"]
+__all__ = ["InputChoice", "LayerChoice", "Placeholder", "Repeat"]
