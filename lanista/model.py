@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lanista.errors import InvalidMutation, LanistaError, SpaceError
-from lanista.graph.duplicate import duplicate
+from lanista.graph.duplicate import duplicate, sketch
 from lanista.graph.graph import ModelGraph
 from lanista.graph.history import Mutation
 from lanista.graph.mutator import Mutator
@@ -156,8 +156,8 @@ class ModelSpace:
     def _base(self) -> nn.Module:
         """The model that mutators get, under whoever answers now."""
         if isinstance(self._callable, nn.Module):
-            device = torch.get_default_device()
-            return duplicate(self._callable, device if device.type == "meta" else None)
+            throwaway = torch.get_default_device().type == "meta"
+            return sketch(self._callable) if throwaway else duplicate(self._callable)
         model = self._callable(*self._args, **self._kwargs)
         if not isinstance(model, nn.Module):
             raise SpaceError(

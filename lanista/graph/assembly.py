@@ -86,8 +86,9 @@ class _Assembly:
         graph = fx.Graph()
         twins: dict[fx.Node, fx.Node] = {}
         for node in self.draft.live:
-            twin = twins[node] = graph.node_copy(node, twins.__getitem__)
-            twin.meta, twin.type = {}, None
+            args, kwargs = fx.map_arg((node.args, node.kwargs), twins.__getitem__)
+            name = str(node.meta["name"]) if node.op != "call_module" else None
+            twins[node] = graph.create_node(node.op, node.target, args, kwargs, name)
         graph.lint()
         return graph
 

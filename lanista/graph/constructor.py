@@ -60,6 +60,9 @@ def rebuilt(module: nn.Module, changes: Mapping[str, Any]) -> nn.Module:
     state = module.state_dict()
     if {name: value.shape for name, value in new.state_dict().items()} == {n: v.shape for n, v in state.items()}:
         new.load_state_dict(state)
+    modes = {name: part.training for name, part in module.named_modules()}
+    for name, part in new.named_modules():
+        part.training = modes.get(name, module.training)
     for name, value in vars(module).items():
         if name not in vars(new):  # the user's own notes, such as a label
             setattr(new, name, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from lanista.errors import InvalidMutation, SpaceError
-from lanista.graph.duplicate import duplicate
+from lanista.graph.duplicate import sketch
 from lanista.graph.history import Edit
+from lanista.graph.order import ordered, relink
 from lanista.graph.shape import Shapes, describe, signature
 from lanista.graph.trace import FAULTS, Traced
 
@@ -63,10 +65,12 @@ class Draft:
         self._open = 0
         self._live: list[fx.Node] | None = None
         self.device = next((t.device for t in model.parameters()), torch.get_default_device())
-        self._shapes = None if example is None else Shapes(example, self.device)
+        self._shapes = None if example is None else Shapes(example)
+        self._annotate()
         if self._shapes is not None:
             self._run_all(len(example or ()))
-        self._settle()
+        self._touched.clear()
+        self._undo.clear()
 
     def _run_all(self, given: int) -> None:
         required = [node for node in self.inputs if not node.args]
@@ -79,10 +83,10 @@ class Draft:
         except InvalidMutation as error:
             raise SpaceError(f"the model itself does not run on example_input: {error}") from error
 
-    def _settle(self) -> None:
-        self._touched.clear()
-        self._undo.clear()
+    def _annotate(self) -> None:
+        """Note the names of all nodes, and the labels of modules."""
         for node in self.graph.nodes:
+            node.meta["name"] = node.name
             if node.op == "call_module":
                 module = self.modules[str(node.target)]
                 label, info = (getattr(module, name, None) for name in ("label", "info"))
@@ -136,7 +140,7 @@ class Draft:
 
     def title(self, node: fx.Node) -> str:
         """How messages and records name a node: by its module's path, else by its own name."""
-        return str(node.target) if node.op == "call_module" else node.name
+        return str(node.target) if node.op == "call_module" else str(node.meta["name"])
 
     def operation(self, node: fx.Node) -> str:
         """What a node does, in one line."""
@@ -183,7 +187,12 @@ class Draft:
         return self.free(f"{owner}.{type(module).__name__.lower()}".lstrip("."))
 
     def created(self, node: fx.Node) -> None:
-        """Note a node that was just made."""
+        """Note a node that was just made, and name it."""
+        # Not by torch's name, which depends on nodes that were made and taken back.
+        names = {other.meta.get("name") for other in self.graph.nodes if other is not node}
+        base = re.sub(r"(_\d+)+$", "", str(node.meta.get("name") or node.name))
+        numbered = (f"{base}_{number}" for number in itertools.count(1))
+        node.meta["name"] = next(name for name in itertools.chain([base], numbered) if name not in names)
 
         def undo() -> None:
             if self._shapes is not None:
@@ -248,10 +257,9 @@ class Draft:
             self.set_arguments(user, args, kwargs)
 
     def set_module(self, path: str, module: nn.Module) -> None:
-        """Put a module at a path."""
-        module.train(self.model.training)
+        """Put a module at a path, and on the device of the model."""
         if any(tensor.device != self.device for tensor in module.parameters()):
-            module = duplicate(module, self.device) if self.device.type == "meta" else module.to(self.device)
+            module = sketch(module) if self.device.type == "meta" else module.to(self.device)
         self._put(self.modules, path, module)
 
     def set_tensor(self, path: str, tensor: Tensor) -> None:
@@ -259,13 +267,15 @@ class Draft:
         self._put(self.tensors, path, tensor)
 
     def _put(self, table: dict[str, Any], path: str, value: Any) -> None:
-        earlier = table.get(path)
+        earlier, new = table.get(path), path not in self._taken
 
         def undo() -> None:
             if earlier is None:
                 del table[path]
             else:
                 table[path] = earlier
+            if new:
+                self._taken.discard(path)
 
         table[path] = value
         self._taken.add(path)
@@ -287,41 +297,11 @@ class Draft:
     def order(self) -> None:
         """Put nodes behind their arguments, where an edit joined a node to a later one."""
         nodes = list(self.graph.nodes)
-        position = {node: index for index, node in enumerate(nodes)}
-        if all(position[source] < position[node] for node in nodes for source in node.all_input_nodes):
-            return
-        done: dict[fx.Node, None] = {}
-        for node in nodes:
-            self._visit(node, done, set())
-
-        def undo() -> None:
-            _relink(nodes)
-
-        self._undo.append(undo)
-        _relink(list(done))
-        self._live = None
-
-    def _visit(self, node: fx.Node, done: dict[fx.Node, None], above: set[fx.Node]) -> None:
-        stack = [(node, iter(node.all_input_nodes))]
-        above.add(node)
-        while stack:
-            current, sources = stack[-1]
-            if current in done:
-                stack.pop()
-                continue
-            source = next((s for s in sources if s not in done), None)
-            if source is None:
-                done[current] = None
-                above.discard(current)
-                stack.pop()
-            elif source in above:
-                raise InvalidMutation(
-                    f"node {self.title(current)!r} would depend on its own result, through {self.title(source)!r}; "
-                    "take the input from an earlier node"
-                )
-            else:
-                above.add(source)
-                stack.append((source, iter(source.all_input_nodes)))
+        better = ordered(nodes, self.title)
+        if better is not None:
+            self._undo.append(lambda: relink(nodes))
+            relink(better)
+            self._live = None
 
     def _step(self, undo: Callable[[], None], node: fx.Node) -> None:
         self._undo.append(undo)
@@ -420,11 +400,6 @@ class Draft:
             f"{_first_line(error)}. Choose an operation that takes and gives these shapes; or make edits that are "
             "legal only together inside of one `with graph.edit():`"
         )
-
-
-def _relink(nodes: list[fx.Node]) -> None:
-    for before, after in itertools.pairwise(nodes):
-        before.append(after)
 
 
 def _first_line(error: Exception) -> str:

@@ -161,7 +161,8 @@ class Mutator(ABC):
         session = self._at_work()
         name = session.label("one_of", label)
         chosen = session.recorder.decide(name, Categorical(list(edits)))
-        for part in session.recorder.visits(edits, [chosen]):
+        others = [part for part in session.recorder.visits(edits, [chosen]) if part != chosen]
+        for part in (*others, chosen):
             with self._part(name, part, [part], made=part == chosen):
                 edits[part]()
 

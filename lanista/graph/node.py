@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import itertools
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
@@ -62,7 +63,7 @@ class Node:
     @property
     def names(self) -> tuple[str, ...]:
         """All names that it can be found by."""
-        return tuple(dict.fromkeys((self.name, self._node.name)))
+        return tuple(dict.fromkeys((self.name, str(self._node.meta["name"]))))
 
     @property
     def operation(self) -> str:
@@ -132,7 +133,7 @@ class Node:
         dropped if a module takes its place.
         """
         self._must_be_operation("replaced")
-        before, new = self.operation, made(operation, self.name)
+        before, new = self.operation, made(operation, self.name, training=self._draft.model.training)
         with self._draft.edit(Edit("replace", self.name, f"{before} -> {described(new)}")):
             self._put(new)
 
@@ -194,7 +195,7 @@ class Node:
         draft = self._draft
         if source.op == "output":
             raise InvalidMutation("nothing comes after the output; use graph.output.insert_before")
-        new = made(operation, self.name)
+        new = made(operation, self.name, training=self._draft.model.training)
         side = "after" if source is self._node else "before"
         with draft.edit(Edit("insert", self.name, f"{described(new)} {side} it")):
             node = draft.call(new, [source], source, self._node.meta["stack"])
@@ -261,17 +262,23 @@ def not_one(kind: str, wanted: object, found: list[str], known: Sequence[str]) -
 
 def is_kind(target: object, kind: Kind) -> bool:
     """Whether what a node calls is of this kind."""
-    return isinstance(target, kind) if isinstance(kind, type) else target == kind
+    if isinstance(kind, type):
+        return isinstance(target, kind)
+    # `x += y` is a call of the method in graphs.
+    in_place = (
+        isinstance(target, str) and target.startswith("__i") and getattr(operator, target.strip("_"), None) is kind
+    )
+    return target == kind or in_place
 
 
-def made(operation: Operation, where: str) -> nn.Module | Callable[..., Any]:
-    """The module that an operation builds or copies, or the function that it is.
+def made(operation: Operation, where: str, *, training: bool) -> nn.Module | Callable[..., Any]:
+    """The module that an operation builds or copies, in this mode; or the function that it is.
 
     Raises:
         InvalidMutation: it is neither.
     """
     if isinstance(operation, nn.Module):
-        return duplicate(operation)
+        return duplicate(operation).train(training)
     if not callable(operation):
         raise InvalidMutation(f"node {where!r} cannot become {operation!r}; give a module, or a callable")
     if not isinstance(operation, type) and _takes_tensors(operation):
@@ -290,7 +297,7 @@ def made(operation: Operation, where: str) -> nn.Module | Callable[..., Any]:
         ) from error
     if not isinstance(module, nn.Module):
         raise InvalidMutation(f"node {where!r}: {operation!r} built {module!r}, which is not a torch.nn.Module")
-    return module
+    return module.train(training)
 
 
 def _takes_tensors(operation: Callable[..., Any]) -> bool:

@@ -72,7 +72,7 @@ class Section:
     def replace(self, operation: Operation) -> Node:
         """One node, with the section's input, in place of all."""
         source, sink = self._ends()
-        draft, new = self._draft, made(operation, self.name)
+        draft, new = self._draft, made(operation, self.name, training=self._draft.model.training)
         outer = sink.meta["stack"][: sink.meta["stack"].index(self._tag)]
         with draft.edit(Edit("replace", self.name, f"{len(self._nodes)} nodes -> {described(new)}")):
             path = self.path if isinstance(new, nn.Module) and not self._shared() else None

@@ -125,18 +125,39 @@ def _graph(
 
 
 class _Proxy(fx.Proxy):
-    """Keeps assignments in place, which torch's own proxy turns into new tensors or refuses."""
+    """Keeps assignments in place, which torch's own proxy turns into new tensors or refuses.
+
+    They become calls of methods: torch traces a pickled GraphModule again, with its own proxy, and these stay.
+    """
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self.tracer.create_proxy("call_function", operator.setitem, (self, index, value), {})
+        self.tracer.create_proxy("call_method", "__setitem__", (self, index, value), {})
 
 
-def _in_place(function: Callable[[Any, Any], Any]) -> Callable[[_Proxy, Any], Any]:
-    return lambda self, other: self.tracer.create_proxy("call_function", function, (self, other), {})
+def _in_place(name: str) -> Callable[[_Proxy, Any], Any]:
+    plain: Callable[[Any, Any], Any] = getattr(operator, {"and": "and_", "or": "or_"}.get(name, name))
+
+    def assign(proxy: _Proxy, other: Any) -> Any:
+        if _is_number(proxy.node):
+            return plain(proxy, other)
+        return proxy.tracer.create_proxy("call_method", f"__i{name}__", (proxy, other), {})
+
+    return assign
+
+
+def _is_number(node: fx.Node) -> bool:
+    """Whether a value is made of shapes alone, and so is no tensor that could be written to."""
+    if node.op == "call_method":
+        return node.target in ("size", "dim", "numel", "__len__")
+    if node.op != "call_function":
+        return False
+    if node.target is getattr:
+        return node.args[1] in ("shape", "ndim")
+    return bool(node.all_input_nodes) and all(map(_is_number, node.all_input_nodes))
 
 
 for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"):
-    setattr(_Proxy, f"__i{_name}__", _in_place(getattr(operator, f"i{_name}")))
+    setattr(_Proxy, f"__i{_name}__", _in_place(_name))
 
 
 class _Tracer(fx.Tracer):
