@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, fx, nn
@@ -121,37 +123,40 @@ class Section:
         self, nodes: list[fx.Node], twins: dict[fx.Node, fx.Node], anchor: fx.Node
     ) -> tuple[Section, dict[fx.Node, fx.Node]]:
         """A copy after `anchor`; `twins` says what it reads instead of nodes outside, and is extended by the copies."""
-        draft, number = self._draft, 2
-        base = self._tag if self.path is None else self.path
+        draft, roots = self._draft, self._roots(nodes)
+        bases = roots if self.path is not None else [self._tag, *roots]
         tags = {tag for node in draft.graph.nodes for tag in node.meta["stack"]}
-        while f"{base}_{number}" in tags or not draft.is_free(f"{base}_{number}"):
-            number += 1
-        tag, twins, paths = f"{base}_{number}", dict(twins), dict[str, str]()
+        numbers = (f"_{number}" for number in itertools.count(2))
+        end = next(end for end in numbers if all(draft.is_free(b + end) and b + end not in tags for b in bases))
+        twins, paths = dict(twins), dict[str, str]()
         for path, container in list(draft.containers.items()):
-            if self.path is not None and f"{path}.".startswith(f"{self.path}."):
-                draft.set_container(self._renamed(path, number), container)
+            if _root(path, roots) is not None:
+                draft.set_container(_renamed(path, roots, end), container)
         for node in nodes:
             anchor = twins[node] = draft.copy(node, anchor, lambda n: twins.get(n, n))
             calls = node.meta["stack"]
             depth = calls.index(self._tag)
-            draft.set_meta(anchor, stack=(*calls[:depth], tag, *(self._renamed(c, number) for c in calls[depth + 1 :])))
+            inner = (_renamed(call, roots, end) for call in calls[depth + 1 :])
+            draft.set_meta(anchor, stack=(*calls[:depth], bases[0] + end, *inner))
             if node.op in ("call_module", "get_attr"):
                 path = str(node.target)
                 if path not in paths:
-                    paths[path] = draft.free(self._renamed(path, number))
+                    paths[path] = draft.free(_renamed(path, roots, end))
                     if node.op == "call_module":
                         draft.set_module(paths[path], duplicate(draft.modules[path]))
                     else:
                         draft.set_tensor(paths[path], _twin(draft.tensors[path]))
                         draft.persistent |= {paths[path]} if path in draft.persistent else set()
                 draft.set_operation(anchor, node.op, paths[path])
-        return Section(draft, tag, f"{self.name}_{number}"), twins
+        return Section(draft, bases[0] + end, self.name + end), twins
 
-    def _renamed(self, path: str, number: int) -> str:
-        """The path of a part, or the tag of a call, in copy number `number`."""
-        if self.path is not None and f"{path}.".startswith(f"{self.path}."):
-            return f"{self.path}_{number}{path[len(self.path) :]}"
-        return f"{path}_{number}"
+    def _roots(self, nodes: list[fx.Node]) -> list[str]:
+        """Paths of the outermost modules that are called as a whole in it."""
+        if self.path is not None:
+            return [self.path]
+        stacks = (node.meta["stack"] for node in nodes)
+        inner = (call for stack in stacks for call in stack[stack.index(self._tag) + 1 :][:1] if call[0] != ":")
+        return list(dict.fromkeys(call.partition("@")[0] for call in inner))
 
     # --- its shape ----------------------------------------------------------------------------------------
 
@@ -183,6 +188,16 @@ class Section:
                 + (f"{names} are read from outside; only its last node may be" if sources else "it reads no input")
             )
         return sources[0], sinks[0]
+
+
+def _root(path: str, roots: Iterable[str]) -> str | None:
+    return next((root for root in roots if f"{path}.".startswith((f"{root}.", f"{root}@"))), None)
+
+
+def _renamed(path: str, roots: Iterable[str], end: str) -> str:
+    """The path of a copied part, or the tag of a copied call."""
+    root = _root(path, roots)
+    return path + end if root is None else root + end + path[len(root) :]
 
 
 def _twin(value: Tensor) -> Any:
