@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ from lanista.graph.duplicate import sketch
 from lanista.graph.history import Edit
 from lanista.graph.order import ordered, relink
 from lanista.graph.shape import Shapes, describe, signature
-from lanista.graph.trace import FAULTS, Traced
+from lanista.graph.trace import FAULTS, Traced, plain_operator
 
 
 @dataclass(frozen=True)
@@ -229,6 +230,28 @@ class Draft:
 
         node.args, node.kwargs = args, kwargs
         self._step(undo, node)
+        if args[:1] != earlier[0][:1]:
+            self.write_apart(node)
+
+    def write_apart(self, node: fx.Node) -> None:
+        """Let a node that writes into its first input make a new tensor instead.
+
+        What is right for the tensor that it was written for can spoil another one, which other nodes read or the
+        backward pass needs.
+        """
+        if node in self._effects:
+            return
+        target: Any = node.target
+        if node.op == "call_method" and target != plain_operator(target):
+            self.set_operation(node, "call_function", plain_operator(target))
+        elif node.op == "call_method" and target.endswith("_") and hasattr(Tensor, target[:-1]):
+            self.set_operation(node, node.op, target[:-1])
+        elif node.op == "call_function" and node.kwargs.get("inplace") is True:
+            self.set_arguments(node, node.args, {**node.kwargs, "inplace": False})
+        elif node.op == "call_module" and getattr(self.modules[target], "inplace", False) is True:
+            module = copy.copy(self.modules[target])
+            module.inplace = False  # type: ignore[assignment]
+            self.set_module(target, module)
 
     def set_operation(self, node: fx.Node, kind: str, target: Any) -> None:
         """Let a node do something else with the same arguments."""
@@ -239,6 +262,12 @@ class Draft:
 
         node.op, node.target = kind, target
         self._step(undo, node)
+
+    def readers_write_apart(self, node: fx.Node) -> None:
+        """Let no reader of a node write into what it gives."""
+        for user in self.users(node):
+            if user.args[:1] == (node,):
+                self.write_apart(user)
 
     def set_meta(self, node: fx.Node, **entries: Any) -> None:
         """Note something about a node."""

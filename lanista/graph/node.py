@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import inspect
 import itertools
-import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
@@ -18,6 +17,7 @@ from lanista.graph.constructor import arguments, rebuilt
 from lanista.graph.draft import Draft
 from lanista.graph.duplicate import duplicate
 from lanista.graph.history import Edit
+from lanista.graph.trace import plain_operator
 
 Operation: TypeAlias = nn.Module | Callable[..., Any]
 """What a node can do: a module, which is copied; a callable without required arguments, which builds one (a class, a
@@ -207,6 +207,7 @@ class Node:
         draft, node = self._draft, self._node
         if not isinstance(new, nn.Module):
             draft.set_operation(node, "call_function", new)
+            draft.readers_write_apart(node)
             return
         if node.op != "call_module":
             path = draft.path(new, node.meta["stack"])
@@ -217,6 +218,7 @@ class Node:
                 path = draft.free(path)  # the module has other calls, which stay
         draft.set_module(path, new)
         draft.set_operation(node, "call_module", path)
+        draft.readers_write_apart(node)
 
     def _source(self, position: int) -> fx.Node:
         sources = _inputs(self._node)
@@ -264,11 +266,7 @@ def is_kind(target: object, kind: Kind) -> bool:
     """Whether what a node calls is of this kind."""
     if isinstance(kind, type):
         return isinstance(target, kind)
-    # `x += y` is a call of the method in graphs.
-    in_place = (
-        isinstance(target, str) and target.startswith("__i") and getattr(operator, target.strip("_"), None) is kind
-    )
-    return target == kind or in_place
+    return kind in (target, plain_operator(target)) or plain_operator(target) == plain_operator(kind)
 
 
 def made(operation: Operation, where: str, *, training: bool) -> nn.Module | Callable[..., Any]:

@@ -134,13 +134,19 @@ class _Proxy(fx.Proxy):
         self.tracer.create_proxy("call_method", "__setitem__", (self, index, value), {})
 
 
-def _in_place(name: str) -> Callable[[_Proxy, Any], Any]:
-    plain: Callable[[Any, Any], Any] = getattr(operator, {"and": "and_", "or": "or_"}.get(name, name))
+_PLAIN: dict[object, Callable[[Any, Any], Any]] = {}
 
+
+def plain_operator(target: object) -> object:
+    """`operator.add` for `operator.iadd`, and for `__iadd__`, as graphs hold `x += y`; other targets as they are."""
+    return _PLAIN.get(target, target)
+
+
+def _in_place(method: str) -> Callable[[_Proxy, Any], Any]:
     def assign(proxy: _Proxy, other: Any) -> Any:
         if _is_number(proxy.node):
-            return plain(proxy, other)
-        return proxy.tracer.create_proxy("call_method", f"__i{name}__", (proxy, other), {})
+            return _PLAIN[method](proxy, other)
+        return proxy.tracer.create_proxy("call_method", method, (proxy, other), {})
 
     return assign
 
@@ -156,8 +162,10 @@ def _is_number(node: fx.Node) -> bool:
     return bool(node.all_input_nodes) and all(map(_is_number, node.all_input_nodes))
 
 
-for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"):
-    setattr(_Proxy, f"__i{_name}__", _in_place(_name))
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and_", "or_", "xor"):
+    _method = f"__i{_name.strip('_')}__"
+    _PLAIN[_method] = _PLAIN[getattr(operator, f"i{_name.strip('_')}")] = getattr(operator, _name)
+    setattr(_Proxy, _method, _in_place(_method))
 
 
 class _Tracer(fx.Tracer):

@@ -256,3 +256,58 @@ def test_edits_in_the_midst_of_functions(tmp_path):
     model = graph.module()
     assert (model.dropout.p, model.second.bias) == (0.1, None)
     must_work(model, ROWS, tmp_path / "folder")
+
+
+class InPlace(nn.Module):
+    """Writes in place wherever that is right for the model as it is."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.act = nn.Linear(4, 4), nn.LayerNorm(4), nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        x = x * 2
+        y = self.act(self.norm(self.conv(x)))
+        y = F.silu(self.conv(y), inplace=True)
+        y += x
+        y *= self.norm(x)
+        return y
+
+
+class Apart(InPlace):
+    """The same without writing in place."""
+
+    def forward(self, x):
+        x = x * 2
+        y = torch.relu(self.norm(self.conv(x)))
+        y = F.silu(self.conv(y)) + x
+        return y * self.norm(x)
+
+
+EDITS = {
+    "delete": lambda node: node.delete(),
+    "append": lambda node: node.insert_after(nn.Tanh),
+    "replace": lambda node: node.replace(nn.Sigmoid),
+}
+
+
+@pytest.mark.parametrize("edits", [["delete conv", "delete norm"], ["delete norm"], ["append norm"], ["replace silu"]])
+def test_what_was_right_in_place_spoils_no_other_tensor(edits):
+    def edited(model):
+        graph = ModelGraph(model, example_input=ROWS)
+        for edit in edits:
+            kind, name = edit.split()
+            EDITS[kind](graph.find(name=name)[0])
+        return graph.module()
+
+    result = edited(seeded(InPlace))
+    result(ROWS).sum().backward()  # torch refuses where a tensor that it needs was written to
+    assert same(result(ROWS), edited(seeded(Apart))(ROWS))
+
+
+def test_additions_are_found_however_they_are_written(graph):
+    found = [graph.find(type=kind) for kind in (operator.add, operator.iadd, "__iadd__")]
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) == 4
+    found[0][0].insert_before(nn.Tanh)
+    assert [graph.find(type=kind) for kind in (operator.add, operator.iadd)] == found[:2]
