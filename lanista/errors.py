@@ -13,6 +13,10 @@ class ArchitectureError(LanistaError, ValueError):
     """An architecture does not fit its search space: unknown or missing label, value outside the domain."""
 
 
+class InvalidMutation(LanistaError, ValueError):
+    """An edit of a model's graph leaves a model that does not run; the message names mutator and node, and why."""
+
+
 class MetricError(LanistaError, ValueError):
     """An evaluator gave something that is not a finite number, or not the metrics that the objectives name."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
@@ -14,7 +14,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from lanista.errors import LanistaError, SpaceError
+from lanista.errors import InvalidMutation, LanistaError, SpaceError
+from lanista.graph.duplicate import duplicate, sketch
+from lanista.graph.graph import ModelGraph
+from lanista.graph.history import Mutation
+from lanista.graph.mutator import Mutator
 from lanista.serialize import dumps
 from lanista.space.context import Fixed, Trace, answering
 from lanista.space.domain import Architecture, Value, is_number
@@ -76,16 +80,23 @@ class ModelSpace:
 
     The callable is called once or a few times now, on torch's meta device where that is possible (no memory,
     no random numbers used), to learn the questions; and once for each `build`. It must ask the same questions
-    whenever it gets the same answers, and build all its modules itself: one that it gets from outside is
-        shared
+    whenever it gets the same answers, and build all its modules itself: one that it gets from outside is shared
     by all models. Instances are immutable and can be pickled, also when the callable is a lambda or comes
     from a notebook.
 
+    With mutators, the model is then edited as a graph: each build gives a `torch.fx.GraphModule`, in which the
+    parts that no mutator touched keep their names and weights.
+
     Args:
-        builder: the callable, which returns a `torch.nn.Module`; a module class or a function.
+        builder: the callable, which returns a `torch.nn.Module`; a module class or a function. With mutators
+            also a built module, which is copied, with its weights, for each build.
         args: positional arguments for it.
         example_input: a tensor, or a tuple of positional inputs, that the model can be run on. Needed when an
-            InputChoice is to count its candidates; used to check exported code.
+            InputChoice is to count its candidates; used to check exported code, and the shapes after each edit of
+            a mutator.
+        mutators: what edits the model, in this order; see `lanista.graph.Mutator`. They may ask questions.
+        leaves: classes of modules that mutators see as one node each, because torch.fx cannot trace through
+            them, or is not to.
         kwargs: keyword arguments for it.
 
     Attributes:
@@ -94,7 +105,8 @@ class ModelSpace:
 
     Raises:
         SpaceError: the callable is none or a built module, does not return one, or asks questions that do not
-            fit together.
+            fit together; or mutators are to edit a model that torch.fx cannot trace.
+        InvalidMutation: an edit fails where all questions have their default answers.
     """
 
     decisions: SearchSpace
@@ -105,17 +117,24 @@ class ModelSpace:
         /,
         *args: Any,
         example_input: Tensor | tuple[Any, ...] | None = None,
+        mutators: Sequence[Mutator] = (),
+        leaves: Sequence[type[nn.Module]] = (),
         **kwargs: Any,
     ) -> None:
-        if isinstance(builder, nn.Module):
+        if isinstance(builder, nn.Module) and not mutators:
             kind = type(builder).__name__
             raise SpaceError(
                 f"ModelSpace got a built {kind}; give what builds it (the class or a function, and its "
-                f"arguments): ModelSpace({kind}, ...)"
+                f"arguments): ModelSpace({kind}, ...); or mutators that edit it: ModelSpace(model, mutators=[...])"
             )
+        if isinstance(builder, nn.Module) and (args or kwargs):
+            raise SpaceError("ModelSpace got a built module and arguments for it; give arguments with what builds it")
+        if isinstance(mutators, Mutator) or not all(isinstance(mutator, Mutator) for mutator in mutators):
+            raise SpaceError(f"mutators is {mutators!r}; give a list of instances of lanista.graph.Mutator")
         if not callable(builder):
             raise SpaceError(f"ModelSpace got {builder!r}; give a callable that builds a torch.nn.Module")
         self._callable, self._args, self._kwargs = builder, args, kwargs
+        self._mutators, self._leaves = tuple(mutators), tuple(leaves)
         self._costs: dict[Quantity, Cost] = {}
         self.example_input = example_input
         traced, self._counts = self._count()
@@ -153,12 +172,21 @@ class ModelSpace:
 
     def create(self) -> nn.Module:
         """Call the callable under whoever answers now (see `answers`); without anybody, with all defaults."""
-        model = self._callable(*self._args, **self._kwargs)
-        if not isinstance(model, nn.Module):
-            raise SpaceError(
-                f"{self.name} returned {model!r} ({type(model).__name__}); a model space must build a torch.nn.Module"
-            )
-        return model
+        return self._mutated().module() if self._mutators else self._base()
+
+    def history(self, architecture: Mapping[str, Value]) -> list[Mutation]:
+        """What each mutator chooses and does in the model of `architecture`: pure data, and printable.
+
+        Raises:
+            ArchitectureError: as `build`.
+        """
+        canonical = self.decisions.validate(architecture)
+
+        def build() -> list[Mutation]:
+            with self.answers(canonical):
+                return self._mutated().history
+
+        return self._apart(build)
 
     def sketch(self, architecture: Mapping[str, Value]) -> nn.Module:
         """The model of `architecture` without weights: on torch's meta device, where the callable can bear that.
@@ -168,7 +196,7 @@ class ModelSpace:
         Raises:
             ArchitectureError: as `build`.
         """
-        return self._sketched(lambda: self.build(architecture))
+        return self._apart(lambda: self.build(architecture))
 
     def sample(self, seed: int | Random) -> Architecture:
         """A random architecture that keeps the limits; see `SearchSpace.sample`."""
@@ -222,7 +250,7 @@ class ModelSpace:
 
     @property
     def name(self) -> str:
-        """Name of the callable."""
+        """Name of the callable, or of the class of the built module."""
         return getattr(self._callable, "__qualname__", None) or type(self._callable).__name__
 
     def __repr__(self) -> str:
@@ -231,26 +259,45 @@ class ModelSpace:
     def __reduce__(self) -> tuple[Callable[[bytes], ModelSpace], tuple[bytes]]:
         return _restored, (dumps({**self.__dict__, "_costs": {}}),)  # a measured cost holds the space itself
 
+    def _base(self) -> nn.Module:
+        """The model that mutators get, under whoever answers now."""
+        if isinstance(self._callable, nn.Module):
+            throwaway = torch.get_default_device().type == "meta"
+            return sketch(self._callable) if throwaway else duplicate(self._callable)
+        model = self._callable(*self._args, **self._kwargs)
+        if not isinstance(model, nn.Module):
+            raise SpaceError(
+                f"{self.name} returned {model!r} ({type(model).__name__}); a model space must build a torch.nn.Module"
+            )
+        return model
+
+    def _mutated(self) -> ModelGraph:
+        graph = ModelGraph(self._base(), example_input=self.example_input, leaves=self._leaves)
+        for mutator in self._mutators:
+            mutator.apply(graph)
+        return graph
+
     def _trace(self, answers: Mapping[str, Value], counts: Mapping[str, int]) -> Trace:
-        """Ask all questions once; run the model where an InputChoice must see its inputs.
+        """Ask all questions once; run the model where an InputChoice must see its inputs."""
+        return self._apart(lambda: self._asked(answers, counts))
 
-        What is built here is thrown away: it is built on the meta device, or for real where a constructor
-        needs real numbers; without a trace in torch's generator, or a word about weights that the meta device
-        has no room for.
+    def _apart(self, build: Callable[[], T]) -> T:
+        """What `build` gives, where the models that it builds are thrown away.
+
+        They are built on the meta device, or for real where a constructor needs real numbers; without a trace in
+        torch's generator, or a word about weights that the meta device has no room for.
         """
-        return self._sketched(lambda: self._asked(answers, counts))
-
-    def _sketched(self, make: Callable[[], T]) -> T:
-        """What `make` makes, on the meta device if it bears that; without a trace or a word."""
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
             try:
                 with torch.device("meta"):
-                    return make()
+                    return build()
+            except InvalidMutation:  # on the meta device, tensors that forward makes may not go with others
+                return build()
             except LanistaError:
                 raise
             except UNBUILDABLE:
-                return make()
+                return build()
 
     def _asked(self, answers: Mapping[str, Value], counts: Mapping[str, int]) -> Trace:
         context = Trace(answers, counts)

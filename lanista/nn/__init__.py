@@ -6,6 +6,7 @@ from lanista.nn.input import InputChoice
 from lanista.nn.layer import LayerChoice
 from lanista.nn.nasbench101 import NasBench101Cell
 from lanista.nn.nasbench201 import NasBench201Cell
+from lanista.nn.placeholder import Placeholder
 from lanista.nn.repeat import Repeat
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "LayerChoice",
     "NasBench101Cell",
     "NasBench201Cell",
+    "Placeholder",
     "Repeat",
 ]

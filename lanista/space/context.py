@@ -72,13 +72,16 @@ class Context(ABC):
 
     @contextmanager
     def inside(self, label: str, part: object, values: Sequence[Value] = ()) -> Iterator[None]:
-        """Build a part of question `label`, which exists if the answer is one of `values` (none: always)."""
+        """Build a part of question `label`, which exists if the answer is one of `values` (none: always).
+
+        A `part` that is None stands for all that is named after `label`.
+        """
         condition = dict(self.scope.condition)
         if values:
             earlier = condition.get(label)
             keys = set(map(key, values))
             condition[label] = tuple(values if earlier is None else (v for v in earlier if key(v) in keys))
-        self._scopes.append(Scope(f"{label}/{part}/", condition))
+        self._scopes.append(Scope(f"{label}/" if part is None else f"{label}/{part}/", condition))
         try:
             yield
         finally:

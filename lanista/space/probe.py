@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from lanista.errors import LanistaError, SpaceError
+from lanista.errors import InvalidMutation, LanistaError, SpaceError
 from lanista.space.context import HOW_TO_CONDITION, HOW_TO_FIX_CANDIDATES, Trace
 from lanista.space.domain import Categorical, Domain, Integer, Value
 
@@ -44,6 +44,8 @@ def probe(traced: Trace, again: Callable[[Mapping[str, Value]], Trace]) -> None:
                 return
             try:
                 probed = again({label: value})
+            except InvalidMutation:
+                continue  # an edit that is illegal with this answer: what builds it is told so
             except LanistaError:
                 raise
             except UNBUILDABLE:
