@@ -8,6 +8,9 @@ import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
+
+from lanista import draw
 
 HERE = Path(__file__).parent
 
@@ -128,7 +131,31 @@ def hub() -> str:
     )
 
 
-PAGES = {"cli.md": cli, "benchmarks.md": benchmarks, "hub.md": hub}
+def guide() -> dict[str, Any]:
+    """What the first block of code of the guide defines."""
+    code = (HERE / "guide.md").read_text().partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {"__name__": "guide"}
+    exec(compile(code, "guide.md", "exec"), names)
+    return names
+
+
+def architecture() -> str:
+    """The picture of an architecture of the guide's space."""
+    return draw.architecture(guide()["space"], {"width": 32, "body": "wide", "factor": 4, "depth": 2, "skip": [0, 1]})
+
+
+def space() -> str:
+    """The picture of the guide's space."""
+    return draw.space(guide()["space"].decisions)
+
+
+PAGES = {
+    "cli.md": cli,
+    "benchmarks.md": benchmarks,
+    "hub.md": hub,
+    "architecture.svg": architecture,
+    "space.svg": space,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -21,7 +21,7 @@ _HOMES = {
     "real": "lanista.space",
 }
 
-_PACKAGES = ("graph", "hub", "nn", "profile", "space", "strategy", "testing")
+_PACKAGES = ("draw", "graph", "hub", "nn", "profile", "space", "strategy", "testing")
 
 __all__ = list(_HOMES)  # not the packages: a star import must not replace torch's `nn`
 

@@ -1,3 +1,4 @@
+from lanista import draw as draw
 from lanista import graph as graph
 from lanista import hub as hub
 from lanista import nn as nn

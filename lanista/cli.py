@@ -147,6 +147,8 @@ def export(
     trial: Annotated[
         int | None, typer.Option("--trial", "-t", help="Number of the trial. Default: the best one.", min=0)
     ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx, too.")] = False,
+    pt2: Annotated[bool, typer.Option("--pt2", help="Write model.pt2, too, for torch.export.load.")] = False,
     file: File = None,
     storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
@@ -157,9 +159,61 @@ def export(
     with _opened(storage) as opened:
         record = _record(opened, name)
         number = _best(opened, record).number if trial is None else trial
-        _of_record(record, opened, file).export(number, folder)
+        formats = [name for name, wanted in (("onnx", onnx), ("pt2", pt2)) if wanted]
+        _of_record(record, opened, file).export(number, folder, formats=formats)
         names = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_file()))
         out.print(f"Trial {number} of [bold]{escape(name)}[/bold] is in {escape(str(folder))}: {names}")
+
+
+@app.command()
+def draw(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE[:OBJECT]", help="Name of the experiment, or the file it is in.", autocompletion=_names
+        ),
+    ],
+    trial: Annotated[
+        int | None, typer.Option("--trial", "-t", help="Number of the trial. Default: the best one.", min=0)
+    ] = None,
+    space: Annotated[
+        bool, typer.Option("--space", help="Draw the search space; with --trial, what the trial chose in it.")
+    ] = False,
+    to: Annotated[
+        Path | None, typer.Option("--out", "-o", help="SVG file to write; - for the terminal. Default: NAME.svg.")
+    ] = None,
+    file: File = None,
+    storage: StorageOption = DEFAULT_STORAGE,
+) -> None:
+    """Draw the architecture of a trial, or the search space, as an SVG picture for any browser.
+
+    Before there is a trial, a file's experiment is drawn with its default architecture.
+
+    Example: lanista draw digits --out best.svg
+    """
+    pictures = importlib.import_module("lanista.draw")
+    if Path(name.partition(":")[0]).is_file():
+        experiment, _ = _load(name)
+        found = None if space and trial is None else _drawn(experiment.storage, experiment.name, trial)
+    else:
+        with _opened(storage) as opened:
+            record = _record(opened, name)
+            found = (None if space else _best(opened, record)) if trial is None else _trial(opened, record, trial)
+            experiment = None if space else _of_record(record, opened, file)
+        decisions = SearchSpace.from_json(record.space)
+    if experiment is not None:
+        name, decisions = experiment.name, experiment.decisions
+    what = "default architecture" if found is None else f"trial {found.number}"
+    if space:
+        picture = pictures.space(decisions, None if found is None else found.architecture)
+        what = "search space" if found is None else f"{what} in the search space"
+    else:
+        model = experiment.space
+        answers = model.decisions.default() if found is None else found.architecture
+        # The evaluator's decisions are no part of the model.
+        own = {label: value for label, value in answers.items() if label in model.decisions}
+        picture = pictures.architecture(model, own)
+    _write_picture(picture, to, name, what)
 
 
 # --- commands that read the storage -----------------------------------------------------------------------
@@ -430,6 +484,15 @@ def _best(storage: Storage, record: Record) -> Trial:
     return leaders[0]
 
 
+def _drawn(storage: Storage, name: str, number: int | None) -> Trial | None:
+    """A trial by its number, or the best one, if there is one yet."""
+    record = storage.find(name)
+    if number is not None:
+        return _trial(storage, _record(storage, name), number)
+    leaders = [] if record is None else _top(storage, record, 1)
+    return leaders[0] if leaders else None
+
+
 # --- showing ----------------------------------------------------------------------------------------------
 
 PIPED_WIDTH = 200
@@ -437,6 +500,19 @@ PIPED_WIDTH = 200
 
 out = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True)
+
+
+def _write_picture(text: str, to: Path | None, name: str, what: str) -> None:
+    """Write an SVG picture of an experiment to a file, or to the terminal."""
+    if to == Path("-"):
+        sys.stdout.write(text)
+        return
+    target = to or Path(re.sub(r"[^\w.-]+", "_", name) + ".svg")
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ExperimentError(f"{target} cannot be written: {error}; give --out FILE") from error
+    out.print(f"{what[0].upper()}{what[1:]} of [bold]{escape(name)}[/bold] is in {escape(str(target))}")
 
 
 def _table(*columns: str) -> Table:

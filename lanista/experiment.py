@@ -8,7 +8,7 @@ import logging
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -213,12 +213,13 @@ class Experiment:
                 ) from error
         return model
 
-    def export(self, trial: Trial | int, folder: str | Path) -> Path:
+    def export(self, trial: Trial | int, folder: str | Path, *, formats: Collection[str] = ()) -> Path:
         """Write a trial's model as a folder that runs without lanista.
 
         It has `model.py` (plain torch), `weights.safetensors` where the evaluator kept weights (else
         `initial.safetensors`: the model before training), `architecture.json`, and `card.json` (where it comes from
-        and how to rebuild it).
+        and how to rebuild it). With `formats=["onnx", "pt2"]` it also has `model.onnx` and `model.pt2`, which need
+        an example input of the space; ONNX needs `pip install 'lanista[onnx]'`.
 
         Raises:
             ExportError: the model cannot be written as plain code; the message says which part and why.
@@ -244,6 +245,7 @@ class Experiment:
             architecture=found.architecture,
             weights=model.state_dict() if found.weights is not None else None,
             example_input=self.space.example_input,
+            formats=formats,
         )
         return target
 

@@ -159,15 +159,19 @@ class ModelSpace:
             return self.create()
 
     @contextmanager
-    def answers(self, architecture: Architecture) -> Iterator[None]:
+    def answers(self, architecture: Architecture, kind: type[Fixed] = Fixed) -> Iterator[Fixed]:
         """Answer what is asked in the `with` block from a canonical architecture, which may have more labels.
+
+        Args:
+            architecture: canonical.
+            kind: class of the context that answers, which the block is given.
 
         Raises:
             ArchitectureError: on leaving, if a decision of this space was not asked for.
         """
-        context = Fixed(architecture, self._counts, space=self.decisions)
+        context = kind(architecture, self._counts, space=self.decisions)
         with answering(context):
-            yield
+            yield context
         context.finish(self.decisions.active(architecture))
 
     def create(self) -> nn.Module:

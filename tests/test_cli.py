@@ -116,6 +116,50 @@ def test_limits_are_shown_and_kept(lanista, folder):
     assert all(sum(row["architecture"].values()) <= 3 for row in rows)
 
 
+def test_an_export_has_other_forms_on_request(lanista, folder):
+    lanista("run", "search.py")
+    code, _, err = lanista("export", "sizes", "model", "--pt2")
+    assert code == 1
+    assert "'pt2' needs an example input: ModelSpace(..., example_input=tensor)" in " ".join(err.split())
+    width = json.loads(lanista("trials", "sizes", "--json")[1].splitlines()[3])["architecture"]["inputs"]
+    (folder / "search.py").write_text(
+        SEARCH.replace("ModelSpace(network)", f"ModelSpace(network, example_input=torch.zeros(2, {width}))").replace(
+            "from torch import nn", "import torch\nfrom torch import nn"
+        )
+        + GUARDED
+    )
+    for formats in ({"pt2"}, {"onnx", "pt2"}):
+        if "onnx" in formats:
+            pytest.importorskip("onnxruntime")
+        code, _, err = lanista("export", "sizes", "model", *(f"--{name}" for name in formats), "--trial", 3)
+        assert code == 0, err
+        assert {f"model.{name}" for name in formats} <= {path.name for path in Path("model").iterdir()}
+
+
+def test_pictures_of_trials_and_of_spaces(lanista, folder):
+    code, out, err = lanista("draw", "search.py", "--out", "first.svg")
+    assert code == 0, err
+    assert "Default architecture of sizes is in first.svg" in out
+    lanista("run", "search.py")
+    code, out, err = lanista("draw", "sizes")
+    assert code == 0, err
+    best = Path("sizes.svg").read_text()
+    assert best.startswith("<svg") and "inputs" in best and f"rial {number_of(out)} " in out
+    assert lanista("draw", "search.py:experiment", "--out", "-")[1] == best
+    _, other, _ = lanista("draw", "sizes", "--trial", 1, "--out", "-")
+    assert other.startswith("<svg") and other != best
+    _, space, _ = lanista("draw", "sizes", "--space", "--out", "-")
+    _, same, _ = lanista("draw", "search.py", "--space", "--out", "-")
+    assert space == same and "16 architectures" in space and "filled: chosen" not in space
+    assert "filled: chosen" in lanista("draw", "sizes", "--space", "--trial", 0, "--out", "-")[1]
+    assert lanista("draw", "sizes", "--trial", 99)[0] == 1
+    assert "cannot be written" in lanista("draw", "sizes", "--out", "nowhere/x.svg")[2]
+
+
+def number_of(out):
+    return int(out.partition("rial ")[2].split()[0])
+
+
 def test_running_tells_of_lanista_and_of_no_library(folder):
     run = subprocess.run(
         [sys.executable, "-m", "lanista.cli", "run", "search.py"], capture_output=True, text=True, check=True
@@ -216,7 +260,7 @@ def test_what_cannot_be_done_is_explained(lanista, arguments, code, words):
     assert all(word in " ".join((out + err).split()) for word in words), out + err
 
 
-@pytest.mark.parametrize("command", ["show", "top", "trials", "resume", "export"])
+@pytest.mark.parametrize("command", ["show", "top", "trials", "resume", "export", "draw"])
 def test_an_unknown_name_is_answered_with_those_there_are(lanista, command):
     lanista("run", "search.py")
     code, _, err = lanista(command, "sizzes", *(["x"] if command == "export" else []))

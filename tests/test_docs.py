@@ -48,7 +48,7 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", ["cli.md", "benchmarks.md"])
+@pytest.mark.parametrize("name", ["cli.md", "benchmarks.md", "architecture.svg", "space.svg"])
 def test_generated_pages_are_current(name):
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     generate = importlib.util.module_from_spec(spec)
@@ -71,7 +71,7 @@ def test_examples_run(example, tmp_path):
 
 
 def test_every_public_name_is_documented():
-    assert {*lanista.__all__, "graph", "hub", "nn", "profile", "space", "strategy", "testing"} == {
+    assert {*lanista.__all__, "draw", "graph", "hub", "nn", "profile", "space", "strategy", "testing"} == {
         line.rpartition(" as ")[2]
         for line in (ROOT / "lanista" / "__init__.pyi").read_text().splitlines()
         if " as " in line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from platform import python_version
 from uuid import uuid4
@@ -15,10 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils import _pytree as pytree
 
 from lanista import __version__
 from lanista.errors import ExportError
+from lanista.export.compare import agree, outputs_distance
+from lanista.export.onnx import write_onnx
+from lanista.export.pt2 import write_pt2
 from lanista.export.source import Source, source
 from lanista.export.trace import FAULTS, untouched
 
@@ -26,7 +28,13 @@ FORMAT = 1
 """Version of the folder's layout, in `card.json`."""
 
 TRAINED, INITIAL, CONSTANTS = "weights.safetensors", "initial.safetensors", "constants.safetensors"
-_FILES = {"model.py", TRAINED, INITIAL, CONSTANTS, "architecture.json", "card.json", "__pycache__"}
+FORMATS = {"onnx": write_onnx, "pt2": write_pt2}
+"""Further forms of the model that a folder can hold, as `model.<name>`."""
+
+_FILES = {
+    "model.py", TRAINED, INITIAL, CONSTANTS, "architecture.json", "card.json", "__pycache__",
+    *(f"model.{name}" for name in FORMATS),
+}  # fmt: skip
 _TOLERANCE = 1e-6
 
 
@@ -38,6 +46,7 @@ def write_folder(
     architecture: Mapping[str, object],
     weights: Mapping[str, Tensor] | None = None,
     example_input: Tensor | tuple[object, ...] | None = None,
+    formats: Collection[str] = (),
 ) -> None:
     """Write `model` as a folder of plain PyTorch that runs without lanista; the model is left as it was.
 
@@ -59,6 +68,8 @@ def write_folder(
             folder and of the model in evaluation mode are compared, and must agree to 1e-6 of the largest
             output. They agree to the bit, but where torch computes otherwise for another memory layout of the
             same weights.
+        formats: names of further files to write, by `write_onnx` and `write_pt2`: "onnx", "pt2". They need an
+            example input.
 
     Raises:
         ExportError: the model has a part that plain code cannot express (the message names module and
@@ -69,6 +80,7 @@ def write_folder(
     if "export" in card:
         raise ExportError("the card has a key 'export', which write_folder fills; give it another name")
     _json(dict(card), "the card")
+    _check_formats(formats, example_input)
     records = {"architecture.json": _json(dict(architecture), "the architecture")}
     example = example_input if isinstance(example_input, tuple) or example_input is None else (example_input,)
     code = source(model, example, origin=f"lanista {__version__}")
@@ -95,6 +107,10 @@ def write_folder(
         _compare_state(rebuilt, code, state)
         if example is not None:
             record["largest_output_difference"] = _compare_outputs(model, rebuilt, example, state)
+            record |= {
+                f"largest_{name}_difference": FORMATS[name](rebuilt, partial / f"model.{name}", example)
+                for name in formats
+            }
         records["card.json"] = _json({**card, "export": record}, "the card")
         for name, text in records.items():
             (partial / name).write_text(text, encoding="utf-8")
@@ -116,6 +132,16 @@ def _checked_target(folder: Path) -> Path:
     if strange:
         raise ExportError(f"{target} holds {strange[:3]}, which no export writes; give a new or empty folder")
     return target
+
+
+def _check_formats(formats: Collection[str], example: object) -> None:
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise ExportError(f"there is no format {unknown[0]!r}; there is {', '.join(map(repr, FORMATS))}")
+    if formats and example is None:
+        raise ExportError(
+            f"the format {next(iter(formats))!r} needs an example input: ModelSpace(..., example_input=tensor)"
+        )
 
 
 def _put(partial: Path, target: Path) -> None:
@@ -163,7 +189,7 @@ def _state(model: nn.Module, code: Source, weights: Mapping[str, Tensor] | None)
             raise ExportError(f"weights have {path!r} {shapes}; give the state dict of this very model")
         if value.is_meta:
             raise ExportError(f"{path!r} is on the meta device and has no values; give weights, or a real model")
-        if not _agree(value, given[names[0]]):
+        if not agree(value, given[names[0]]):
             raise ExportError(f"weights differ for {path!r} and {names[0]!r}, which are one tensor in the model")
         state[path] = value.detach().to(own.dtype)
     return state
@@ -204,26 +230,17 @@ def _compare_state(rebuilt: nn.Module, code: Source, state: dict[str, Tensor]) -
     wrong = sorted(ours.keys() ^ state.keys())
     for path in ours.keys() & state.keys():
         one, other, own = ours[path], state[path], code.weights[path]
-        same = one.dtype == other.dtype and _agree(one, other)
+        same = one.dtype == other.dtype and agree(one, other)
         tied = all((code.weights[name] is own) == (value is one) for name, value in ours.items() if name in state)
         if not (same and tied and one.requires_grad == own.requires_grad):
             wrong.append(path)
     buffers = dict(rebuilt.named_buffers(remove_duplicate=False))
-    wrong += [path for path, value in code.constants.items() if not _agree(buffers[path], value)]
+    wrong += [path for path, value in code.constants.items() if not agree(buffers[path], value)]
     if wrong:
         raise ExportError(
             f"the written code does not give back {wrong[:3]} as the model has it; this is a fault of "
             "lanista, please report it with the model"
         )
-
-
-def _agree(one: Tensor, other: Tensor) -> bool:
-    if one is other:
-        return True
-    one, other = one.detach().cpu(), other.detach().cpu()
-    if one.is_floating_point() or one.is_complex():
-        return torch.equal(one.nan_to_num(), other.nan_to_num()) and torch.equal(one.isnan(), other.isnan())
-    return torch.equal(one, other)
 
 
 def _compare_outputs(
@@ -249,26 +266,10 @@ def _compare_outputs(
                 f"the written code fails on the example_input: {type(error).__name__}: {error}. "
                 "Perhaps forward takes another path for other inputs"
             ) from error
-    ours, shape = pytree.tree_flatten(actual)
-    theirs, expected_shape = pytree.tree_flatten(expected)
-    if shape != expected_shape:
-        raise ExportError(f"the written code returns {shape}, the model {expected_shape}")
-    difference = max((_distance(one, other) for one, other in zip(ours, theirs, strict=True)), default=0.0)
+    difference = outputs_distance(actual, expected, "the written code")
     if not difference <= _TOLERANCE:
         raise ExportError(
             f"the outputs of the written code differ from the model's by {difference:.3g}, more than "
             f"{_TOLERANCE}; perhaps forward reads what a graph does not see (a global, a counter)"
         )
     return difference
-
-
-def _distance(one: object, other: object) -> float:
-    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
-        return 0.0 if one == other else float("inf")
-    if (one.shape, one.dtype) != (other.shape, other.dtype):
-        return float("inf")
-    if one.numel() == 0 or _agree(one, other):
-        return 0.0
-    wide = torch.complex128 if one.is_complex() else torch.float64
-    gap = (one.to(wide) - other.to(wide)).abs().max()
-    return float(gap / other.to(wide).abs().max().clamp(min=1.0))

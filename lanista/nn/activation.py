@@ -131,7 +131,11 @@ def AutoActivation(unit_num: int = 1, *, label: str | None = None) -> GraphModul
     for join, function in zip(binary, unary[1:], strict=True):
         result = join(formula, result, function(formula, x))
     formula.graph.output(result)
-    return GraphModule(formula.parameters, formula.graph, class_name="Activation")
+    module = GraphModule(formula.parameters, formula.graph, class_name="Activation")
+    for kind, count in (("unary", unit_num + 1), ("binary", unit_num)):
+        for k in range(count):
+            context.answered(f"{label}/{kind}_{k}", module)
+    return module
 
 
 _UNARY, _BINARY = Categorical(UNARY), Categorical(BINARY)

@@ -102,6 +102,10 @@ def Cell(  # noqa: PLR0913, the arguments are those that the field knows
     module = GraphModule({name: layer for name, layer in layers.items() if layer is not None}, graph, class_name="Cell")
     del graph.python_code
     module.output_node_indices = wiring.outputs  # type: ignore[assignment]
+    for node in range(num_predecessors, num_predecessors + num_nodes):
+        for k in range(num_ops_per_node):
+            context.answered(f"{label}/op_{node}_{k}", layers[f"op_{node}_{k}"])
+            context.answered(f"{label}/input_{node}_{k}", module)
     return module
 
 

@@ -67,6 +67,7 @@ def InputChoice(
     answer = context.decide(label, domain)
     chosen = [list(options).index(name) for name in ([answer] if n_chosen == 1 else answer)]
     module = selection(chosen, reduction)
+    context.answered(label, module)
     observe = context.observer(label) if count is None else None
     return module if observe is None else _observed(module, observe, label, most)
 

@@ -55,6 +55,7 @@ def LayerChoice(
             layer = make(parts[name], f"candidate {name!r} of {label!r}")
         if name == chosen:  # tracing builds all candidates, perhaps with real weights: keep no other
             kept.append(layer)
+    context.answered(label, kept[0])
     return kept[0]
 
 

@@ -79,7 +79,11 @@ def NasBench101Cell(
     features = channels(matrix, in_features, out_features)
     vertices = dag.alive(dag.matrix(answers, label))
     ops = _build(context, parts, label, answers, max_num_nodes, dict(zip(vertices, features, strict=True)))
-    return _module(matrix, vertices, features, ops, projection)
+    module = _module(matrix, vertices, features, ops, projection)
+    came = {f"{label}/op{vertex}": layer for vertex, layer in ops.items()}
+    for which in answers:
+        context.answered(which, came.get(which, module))
+    return module
 
 
 def channels(matrix: dag.Matrix, in_features: int, out_features: int) -> list[int]:

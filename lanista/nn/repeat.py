@@ -44,7 +44,10 @@ def Repeat(blocks: Block | Sequence[Block], depth: Depth, *, label: str | None =
     for index in context.visits(range(max(depths)), range(chosen)):
         with context.inside(label, index, () if domain is None else [d for d in depths if d > index]):
             built.append(make(parts[index], f"block {index} of {label!r}"))
-    return nn.Sequential(*built[:chosen])
+    repeated = nn.Sequential(*built[:chosen])
+    if domain is not None:
+        context.answered(label, repeated)
+    return repeated
 
 
 def _depths(depth: Depth) -> tuple[Domain | None, list[int]]:

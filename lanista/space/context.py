@@ -98,6 +98,9 @@ class Context(ABC):
     def require(self, limit: Limit) -> None:
         """Take note of a limit on the answers."""
 
+    def answered(self, label: str, module: object) -> None:  # noqa: B027 (most contexts need not know)
+        """Learn which module came of the question `label`."""
+
     def visits(self, parts: Iterable[T], chosen: Iterable[T], *, once: Hashable = None) -> list[T]:
         """Which parts of a question must be built: only the chosen ones, except where all must be seen.
 

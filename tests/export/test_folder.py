@@ -590,3 +590,27 @@ def test_the_folder_may_be_given_relative_to_the_working_directory(tmp_path, mon
     monkeypatch.chdir(tmp_path)
     export(nn.Linear(2, 2), Path("net"))
     assert (tmp_path / "net" / "model.py").exists()
+
+
+def test_a_folder_has_other_forms_on_request(tmp_path):
+    model, example = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), torch.randn(2, 3)
+    trained = {name: value + 1 for name, value in model.state_dict().items()}
+    records = {"card": {}, "architecture": {}, "weights": trained, "example_input": example}
+    write_folder(model, tmp_path / "model", **records, formats=["pt2"])
+    loaded = torch.export.load(tmp_path / "model" / "model.pt2").module()
+    model.load_state_dict(trained)
+    assert torch.allclose(loaded(example), model.eval()(example), atol=1e-6)
+    card = json.loads((tmp_path / "model" / "card.json").read_text())
+    assert card["export"]["largest_pt2_difference"] <= 1e-6
+    write_folder(model, tmp_path / "model", **records)  # replaces an export with more forms
+    assert not (tmp_path / "model" / "model.pt2").exists()
+
+
+@pytest.mark.parametrize(
+    ("formats", "example", "words"),
+    [(["tflite"], torch.zeros(1, 3), "no format 'tflite'; there is 'onnx', 'pt2'"), (["pt2"], None, "example_input=")],
+)
+def test_forms_that_cannot_be_written_are_refused(tmp_path, formats, example, words):
+    with pytest.raises(ExportError, match=words):
+        write_folder(nn.Linear(3, 4), tmp_path / "x", card={}, architecture={}, example_input=example, formats=formats)
+    assert not list(tmp_path.iterdir())
