@@ -43,6 +43,9 @@ class _Recorder(Context):
         answer = self.answers[label] = self._context.decide(label, domain, seen=seen)
         return answer
 
+    def answered(self, label: str, module: object) -> None:
+        self._context.answered(label, module)
+
     def visits(self, parts: Iterable[T], chosen: Iterable[T], *, once: Hashable = None) -> list[T]:
         return self._context.visits(parts, chosen, once=once)
 
