@@ -202,7 +202,7 @@ def _blocks(embed_dim: int, heads: str, mlp_ratios: str) -> Architecture:
     return architecture
 
 
-SOURCE = "architecture, parameters, accuracy: github.com/microsoft/Cream, AutoFormer"
+SOURCE = "architecture, parameters: github.com/microsoft/Cream, AutoFormer; accuracy: the paper"
 NOTE = (
     "the relative positions' tables are counted. No MACs: the paper has 1.3, 5.1 and 11 G for T, S and B, and does not "
     "say which products of the attention it counts; with those of relative positions it is 1.46, 5.16 and 11.69 G"

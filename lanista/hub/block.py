@@ -169,13 +169,15 @@ class Attention(nn.Module):
         return joined
 
 
-def transformer_block(width: int, attention: nn.Module, hidden: int, dropout: float = 0.0) -> nn.Sequential:
+def transformer_block(
+    width: int, attention: nn.Module, hidden: int, dropout: float = 0.0, *, activation: Activation = nn.GELU
+) -> nn.Sequential:
     """Attention, then a perceptron with `hidden` channels, each on normalised tokens and with a shortcut."""
     attend = {"norm": nn.LayerNorm(width), "attention": attention, "dropout": nn.Dropout(dropout)}
     perceive = {
         "norm": nn.LayerNorm(width),
         "expand": nn.Linear(width, hidden),
-        "act": nn.GELU(),
+        "act": activation(),
         "project": nn.Linear(hidden, width),
         "dropout": nn.Dropout(dropout),
     }

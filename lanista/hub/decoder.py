@@ -101,7 +101,8 @@ def _block(
     heads = choice(candidates["heads"], label=f"block{index}/heads")
     ratio = choice(candidates["mlp_ratio"], label=f"block{index}/mlp_ratio")
     attention = Attention(width, heads, head_width, causal=True)
-    return transformer_block(width, attention, int(width * ratio), dropout)
+    # GPT-2's approximation, so that its weights give its outputs.
+    return transformer_block(width, attention, int(width * ratio), dropout, activation=partial(nn.GELU, "tanh"))
 
 
 def _gpt2(name: str, width: int, depth: int, parameters: float) -> Known:

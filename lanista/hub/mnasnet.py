@@ -59,6 +59,8 @@ def MnasNet(
 ) -> ModelSpace:
     """Seven blocks, each a number of equal layers that are searched as one (a factorised hierarchical space).
 
+    The paper counts 432^5 architectures, as if there were five blocks.
+
     Of each block: `block1/op` (one of `OPS`), `block1/kernel` (3 or 5), `block1/squeeze` (ratio of squeeze-excite, 0
     or 0.25), `block1/skip` (one of `SKIPS`; it has an effect in the layers that keep the shape), `block1/filters` (a
     factor), and `block1/layers` (one less than in MobileNetV2, as many, or one more, but at least one).
