@@ -112,6 +112,9 @@ class Section:
         readers = draft.users(sink)
         sections, last = [self], sink
         with draft.edit(Edit("repeat", self.name, f"{times} times")):
+            for node in nodes:
+                if node.args and node.args[0] not in nodes:  # the copies read that too
+                    draft.write_apart(node)
             for _ in range(1, times):
                 section, twins = self._copy(nodes, {source: last}, last)
                 sections.append(section)
