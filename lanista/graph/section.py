@@ -110,12 +110,15 @@ class Section:
         source, sink = self._ends()
         draft, nodes = self._draft, self._nodes
         readers = draft.users(sink)
-        sections, last = [self], sink
+        sections, last, anchor = [self], sink, nodes[-1]
         with draft.edit(Edit("repeat", self.name, f"{times} times")):
+            for node in nodes:
+                if node.args and node.args[0] not in nodes:  # the copies read that too
+                    draft.write_apart(node)
             for _ in range(1, times):
-                section, twins = self._copy(nodes, {source: last}, last)
+                section, twins = self._copy(nodes, {source: last}, anchor)
                 sections.append(section)
-                last = twins[sink]
+                last, anchor = twins[sink], twins[nodes[-1]]
             draft.replace_uses(sink, last, readers)
         return sections
 

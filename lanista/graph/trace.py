@@ -83,6 +83,8 @@ def trace(model: nn.Module, given: int, leaves: tuple[type[nn.Module], ...]) -> 
                 "holds one of both. Put what depends on `self.training` into a module of its own"
             )
         kept.add(other)
+    _chain_writes(graph)
+    _chain_writes(evaluation)
     modules = dict(model.named_modules())
     called = {str(node.target): modules[str(node.target)] for node in graph.nodes if node.op == "call_module"}
     traced = Traced(graph, called, tensors, kept)
@@ -149,6 +151,21 @@ def _in_place(method: str) -> Callable[[_Proxy, Any], Any]:
         return proxy.tracer.create_proxy("call_method", method, (proxy, other), {})
 
     return assign
+
+
+def _chain_writes(graph: fx.Graph) -> None:
+    """Let what comes after a write into a tensor read the result of the write, which is the same tensor.
+
+    Then the order is in the arguments, and edits keep it.
+    """
+    order = {node: index for index, node in enumerate(graph.nodes)}
+    for node in graph.nodes:
+        method = str(node.target) if node.op == "call_method" else ""
+        writes = method.startswith("__i") or (method.endswith("_") and not method.endswith("__"))
+        if writes and isinstance(written := node.args[0], fx.Node) and written.op != "get_attr":
+            for user in list(written.users):
+                if order[user] > order[node]:
+                    user.replace_input_with(written, node)
 
 
 def _is_number(node: fx.Node) -> bool:
