@@ -32,7 +32,7 @@ def known(model: nn.Module, plan: Plan) -> list[Attribute]:
 
 def _names(module: nn.Module, prefix: str) -> list[tuple[str, Key]]:
     """Attribute -> the weight and dimension that it is the size of, or is in proportion to."""
-    weight, bias = f"{prefix}weight", f"{prefix}bias"
+    weight = f"{prefix}weight"
     if isinstance(module, nn.Linear):
         return [("out_features", (weight, 0)), ("in_features", (weight, 1))]
     if isinstance(module, _CONV):
@@ -58,8 +58,8 @@ def _names(module: nn.Module, prefix: str) -> list[tuple[str, Key]]:
         return [("num_parameters", (weight, 0))]
     if isinstance(module, nn.MultiheadAttention):
         return [(name, (f"{prefix}in_proj_weight", 1)) for name in ("embed_dim", "kdim", "vdim", "num_heads")]
-    if isinstance(module, nn.Bilinear):
-        return [("out_features", (weight, 0)), ("out_features", (bias, 0))]
+    if hasattr(module, "nf") and hasattr(module, "nx"):  # the linear layer of Hugging Face's GPT-2
+        return [("nf", (weight, 1)), ("nx", (weight, 0))]
     return []
 
 
@@ -112,21 +112,25 @@ def guesses(model: nn.Module, plan: Plan, example: Example) -> list[list[Attribu
     already = {(attribute.path, attribute.name) for attribute in plan.attributes}
     found = []
     for path, module in model.named_modules():
-        if type(module).__module__.startswith("torch.nn."):
+        bare = isinstance(module, nn.LayerNorm | nn.RMSNorm | nn.GroupNorm) and module.weight is None
+        if type(module).__module__.startswith("torch.nn.") and not bare:
             continue
         for name, value in vars(module).items():
             if name.startswith("_") or name == "training" or (path, name) in already:
                 continue
             for position, number in _numbers(value):
-                options = _options(plan, path, number)
-                used = (path, name) in read
-                if options and number > 1 and (used or len(options) == 1 and path):
+                used = bare or (path, name) in read
+                options = _options(plan, path, number, upwards=used)
+                if options and number > 1 and (used or (len(options) == 1 and path)):
                     found.append([Attribute(path, name, position, number, key) for key in options])
     return found
 
 
-def _options(plan: Plan, path: str, number: int) -> list[Key]:
-    """Weights inside of a module whose size, or number of units, is this number; one for each set of decisions."""
+def _options(plan: Plan, path: str, number: int, *, upwards: bool) -> list[Key]:
+    """Weights inside of a module whose size, or number of units, is this number; one for each set of decisions.
+
+    Where there is none, those in the modules around it, if they are asked for.
+    """
     prefix = f"{path}." if path else ""
     units = {cut.label: cut.units for cut in plan.cuts}
     layers = {cut.label: [*cut.layers, *cut.followers] for cut in plan.cuts}
@@ -139,4 +143,6 @@ def _options(plan: Plan, path: str, number: int) -> list[Key]:
             continue
         outside = sum(not f"{layer}.".startswith(prefix) for label in labels for layer in layers[label])
         options.setdefault(labels, (outside, key))
+    if upwards and path and not options:
+        return _options(plan, path.rpartition(".")[0], number, upwards=True)
     return [key for _, key in sorted(options.values(), key=lambda option: option[0])]

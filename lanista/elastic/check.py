@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeAlias
 
 import torch
 from torch import nn
@@ -116,41 +118,48 @@ def _with_attributes(trials: _Trials, model: nn.Module, found: Plan) -> Plan:
     found = replace(found, attributes=tuple(known(model, found)))
     whole = build(model, NOTHING, {}, meta=trials.meta)
     options = guesses(whole, found, trials.example) if found.cuts else []
-    first = _chosen(found, options, {})
-    bad = trials.faulty(first, first.cuts) if first.cuts else {}
-    if not bad:
-        return first
-    # A number that could follow several things may follow another one than the likeliest, or nothing.
     picks: dict[tuple[type[nn.Module], str], int] = {}
-    for attributes in options:
-        name = (type(model.get_submodule(attributes[0].path)), attributes[0].name)
-        if name in picks:
+    bad: dict[str, str] = {}
+    tried = _chosen(found, options, picks, model)
+    for cut in found.cuts if trials.fault(tried, found.cuts) else ():
+        bad.update(trials.faulty(tried, found.cuts) if not bad else {})
+        if cut.label not in bad:
             continue
-        for number in range(1, len(attributes) + 1):
-            other = _chosen(found, options, {**picks, name: number}, model)
-            fewer = trials.faulty(other, [cut for cut in other.cuts if cut.label in bad])
-            if len(fewer) < len(bad):
-                picks, bad, first = {**picks, name: number}, fewer, other
+        # A number that could follow several decisions may follow another one than the likeliest, or none.
+        for other in _others(found, options, picks, model, cut):
+            tried = _chosen(found, options, other, model)
+            if not trials.fault(tried, [cut]):
+                picks = other
+                bad = trials.faulty(tried, found.cuts)
                 break
+        tried = _chosen(found, options, picks, model)
         if not bad:
             break
-    first = first.without(bad)
-    # Cuts that hold by themselves may not hold together.
-    return first.without(trials.faulty(first, first.cuts)) if first.cuts else first
+    return tried.without(bad)
 
 
-def _chosen(
-    found: Plan,
-    options: Sequence[Sequence[Attribute]],
-    picks: Mapping[tuple[type[nn.Module], str], int],
-    model: nn.Module | None = None,
-) -> Plan:
-    """The plan with one of each attribute's options: the first, or the picked one for this class and name."""
-    picked = []
+Picks: TypeAlias = Mapping[tuple[type[nn.Module], str], int]
+"""For a class of modules and the name of an attribute, which of its options is taken."""
+
+
+def _others(
+    found: Plan, options: Sequence[Sequence[Attribute]], picks: Picks, model: nn.Module, cut: Cut
+) -> Iterator[Picks]:
+    """Other picks for one of the attributes that could follow a cut."""
+    seen = set()
     for attributes in options:
-        name = attributes[0].name
-        kind = type(model.get_submodule(attributes[0].path)) if model is not None else nn.Module
-        number = picks.get((kind, name), 0)
+        name = (type(model.get_submodule(attributes[0].path)), attributes[0].name)
+        if name in seen or name in picks or not any(cut.label in found.axes[a.axis].ranks for a in attributes):
+            continue
+        seen.add(name)
+        yield from ({**picks, name: number} for number in range(1, len(attributes) + 1))
+
+
+def _chosen(found: Plan, options: Sequence[Sequence[Attribute]], picks: Picks, model: nn.Module) -> Plan:
+    """The plan with one of each attribute's options: the first, or the picked one for its class and name."""
+    picked: list[Attribute] = []
+    for attributes in options:
+        number = picks.get((type(model.get_submodule(attributes[0].path)), attributes[0].name), 0)
         picked += attributes[number : number + 1]
     return replace(found, attributes=(*found.attributes, *picked))
 

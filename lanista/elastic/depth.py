@@ -51,7 +51,7 @@ def _residual(traced: Traced, path: str) -> bool:
     inside = {node for node in traced.operations() if _within(place(node), path)}
     outputs = [node for node in inside if any(user not in inside for user in node.users)]
     outputs = [node for node in outputs if shape(node) is not None]
-    if len(outputs) != 1:
+    if len(outputs) != 1 or not any(operation(node).rpartition(".")[2] in MIXING for node in inside):
         return False
     [output] = outputs
     return any(shape(source) == shape(output) and source not in traced.weights for source in _sources(output, inside))

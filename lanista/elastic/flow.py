@@ -36,11 +36,13 @@ class Flow:
         channels: the classes, and the labels of all weights.
         labels: for each operation, the labels of its result.
         used: the names of the weights that the forward pass uses.
+        names: for each name of a weight, the first name of the same weight.
     """
 
     channels: Channels
     labels: Mapping[Node, Tensor]
     used: frozenset[str]
+    names: Mapping[str, str]
 
 
 def follow(traced: Traced, model: nn.Module) -> Flow:
@@ -64,7 +66,7 @@ def follow(traced: Traced, model: nn.Module) -> Flow:
             if not _straighten(channels, found) and torch.equal(before, channels.units.state()):
                 break
     used = frozenset(name for node, name in weights.items() if node.users)
-    return Flow(channels, {node: value for node, value in found.items() if node.op == "call_function"}, used)
+    return Flow(channels, {node: value for node, value in found.items() if node.op == "call_function"}, used, names)
 
 
 def _tied(model: nn.Module) -> dict[str, str]:

@@ -238,7 +238,8 @@ class _Groups:
         members.sort(key=self.classes[main].tolist().index)
         channels = min(counts.values())
         kind = self._kind(members, keys)
-        path = _common(layers_) if kind == "heads" else _layer(self._first(own or keys))
+        first = _layer(self._first(own or keys))
+        path = first if kind == "width" else _common([*layers_, *followers]) or first
         label = base = f"{path}/{kind}" if path else kind
         number = 2
         while label in taken:
@@ -286,6 +287,9 @@ class _Groups:
         prefix = f"{layer}." if layer else ""
         module = self._model.get_submodule(layer)
         names = [prefix + name for name, _ in module.named_parameters(recurse=False)]
+        for name in names:
+            if self._flow.names[name] != name:
+                return f"its weight is that of {_layer(self._flow.names[name]) or 'the model itself'}"
         reasons: Counter[str] = Counter()
         for (name, dim), labels in self._flow.channels.axes.items():
             if name in names and self._owns((name, dim), self.classes[name, dim].tolist()):
@@ -307,12 +311,12 @@ def _layer(name: str) -> str:
 
 
 def _common(paths: Sequence[str]) -> str:
-    """The module that holds all of these, or the only one."""
+    """The module that holds all of these."""
     parts = [path.split(".") for path in paths]
     count = 0
     while all(len(part) > count and part[count] == parts[0][count] for part in parts):
         count += 1
-    return ".".join(parts[0][:count]) or paths[0]
+    return ".".join(parts[0][:count])
 
 
 def _candidates(units: int, channels: int, wish: Wish, kind: Kind) -> tuple[int, ...]:
