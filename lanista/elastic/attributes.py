@@ -134,15 +134,16 @@ def _options(plan: Plan, path: str, number: int, *, upwards: bool) -> list[Key]:
     prefix = f"{path}." if path else ""
     units = {cut.label: cut.units for cut in plan.cuts}
     layers = {cut.label: [*cut.layers, *cut.followers] for cut in plan.cuts}
-    options: dict[frozenset[str], tuple[int, Key]] = {}
+    options: dict[frozenset[str], tuple[int, bool, Key]] = {}
     for key, axis in plan.axes.items():
         if not key[0].startswith(prefix):
             continue
         labels = frozenset(axis.ranks)
-        if number != axis.size and [number] != [units[label] for label in labels]:
+        direct = any(layer.rpartition(".")[0] == path for label in labels for layer in layers[label])
+        if number != axis.size and not (direct and [number] == [units[label] for label in labels]):
             continue
         outside = sum(not f"{layer}.".startswith(prefix) for label in labels for layer in layers[label])
-        options.setdefault(labels, (outside, key))
+        options.setdefault(labels, (outside, not direct, key))
     if upwards and path and not options:
         return _options(plan, path.rpartition(".")[0], number, upwards=True)
-    return [key for _, key in sorted(options.values(), key=lambda option: option[0])]
+    return [key for *_, key in sorted(options.values(), key=lambda option: option[:2])]

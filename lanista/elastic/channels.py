@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from lanista.elastic.units import WILD, Units, spread, thin, thin_together, wild
+from lanista.elastic.units import WILD, Units, broadcast, spread, thin, thin_together, wild
 
 MOST_ELEMENTS = 1 << 20
 """How many elements are followed one by one, of weights that are added or multiplied elementwise; others stay."""
@@ -108,7 +108,7 @@ class Channels:
         return first
 
     def _joined(self, one: Tensor, other: Tensor, where: str) -> Tensor:
-        shape = torch.broadcast_shapes(one.shape, other.shape)
+        shape = broadcast(one.shape, other.shape)
         # A dimension of size 1 meets one that varies: what is small there goes with no channel of the other.
         lost = [d for d in range(len(shape)) if one.shape[d] < shape[d] and self.units.varies(other, d)]
         lost_other = [d for d in range(len(shape)) if other.shape[d] < shape[d] and self.units.varies(one, d)]
@@ -162,7 +162,7 @@ class Channels:
         dim %= labels.ndim
         varying = self.units.varying(labels)
         if varying and dim not in varying:
-            self.fix(inputs, f"{where} mixes positions, not channels")
+            self.fix(inputs, "it mixes positions, not channels")
             return labels.narrow(dim, 0, 1)
         for other in varying:
             if other != dim:  # one matrix for all positions
@@ -179,7 +179,7 @@ class Channels:
             varying = self.units.varying(labels)
             if labels.ndim - 1 in varying and len(varying) > 1:
                 self.units.merge(labels, labels.ndim - 1)
-        shape = (*torch.broadcast_shapes(one.shape[:-2], other.shape[:-2]), one.shape[-2], other.shape[-2])
+        shape = (*broadcast(one.shape[:-2], other.shape[:-2]), one.shape[-2], other.shape[-2])
         if any(self.units.varying(labels) == [labels.ndim - 1] for labels in (one, other)):
             self.join([one[..., :1, :], other[..., :1, :]], where)
             return wild(shape)

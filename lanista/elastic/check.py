@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from random import Random
 from typing import TypeAlias
 
 import torch
@@ -13,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lanista.elastic.attributes import guesses, known
 from lanista.elastic.depth import stages
-from lanista.elastic.flow import Flow, follow
+from lanista.elastic.flow import follow
 from lanista.elastic.plan import Attribute, Cut, Plan, Stage, Wish, plan
 from lanista.elastic.report import Cost, Report
 from lanista.elastic.surgery import build
@@ -23,6 +24,12 @@ from lanista.errors import SpaceError
 
 NOTHING = Plan((), (), {}, (), {})
 TOLERANCE = 1e-6
+
+PATTERNS = 3
+"""How many sets of sizes a plan is tried with."""
+
+MOST_GUESSES = 24
+"""How many times another number is tried where a module's number could follow several decisions."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +63,14 @@ class _Trials:
         self.flow = follow(self.traced, self._model)
 
     def fault(self, plan: Plan, cuts: Sequence[Cut]) -> str:
-        """What is wrong if these cuts keep as little as they can; empty: nothing."""
-        answers = {cut.label: cut.candidates[-1] for cut in cuts}
-        return fault(self._model, self.traced, self.flow, plan, answers, self.example, meta=self.meta)
+        """What is wrong if these cuts are made, with the least of each and with other numbers; empty: nothing."""
+        for seed in range(PATTERNS if len(cuts) > 1 else 1):
+            random = Random(seed)
+            answers = {cut.label: random.choice(cut.candidates) if seed else cut.candidates[-1] for cut in cuts}
+            wrong = fault(self._model, self.traced, self.flow, plan, answers, self.example, meta=self.meta)
+            if wrong:
+                return wrong
+        return ""
 
     def faulty(self, plan: Plan, cuts: Sequence[Cut], sound: Sequence[Cut] = ()) -> dict[str, str]:
         """The labels of cuts that do not go together with the sound ones, and what is wrong, by halving."""
@@ -74,19 +86,22 @@ class _Trials:
 
     def shrinks(self, plan: Plan, stage: Stage, depth: int) -> bool:
         """Whether the model runs at this depth, with outputs of the same shapes."""
-        answers = {cut.label: cut.candidates[-1] for cut in plan.cuts}
+        answers = {**{cut.label: cut.candidates[-1] for cut in plan.cuts}, stage.label: depth}
         try:
-            whole = run(build(self._model, plan, {}, meta=self.meta), self.example)
-            part = run(
-                build(self._model, replace(plan, stages=(stage,)), {**answers, stage.label: depth}, meta=self.meta),
-                self.example,
-            )
+            smaller = build(self._model, replace(plan, stages=(stage,)), answers, meta=self.meta)
+            return self._shapes(smaller) == self._outputs
         except FAULTS:
             return False
-        return [tensor.shape for tensor in whole] == [tensor.shape for tensor in part]
+
+    @cached_property
+    def _outputs(self) -> list[torch.Size]:
+        return self._shapes(build(self._model, NOTHING, {}, meta=self.meta))
+
+    def _shapes(self, model: nn.Module) -> list[torch.Size]:
+        return [tensor.shape for tensor in run(model, self.example)]
 
 
-def settled(subject: Subject, wish: Wish, *, depths: bool) -> tuple[Plan, Report]:
+def settled(subject: Subject, wish: Wish) -> tuple[Plan, Report]:
     """A plan that holds, and the report about it.
 
     Raises:
@@ -95,7 +110,7 @@ def settled(subject: Subject, wish: Wish, *, depths: bool) -> tuple[Plan, Report
     trials = _Trials(subject)
     found = plan(trials.flow, subject.model, wish)
     found = _with_attributes(trials, subject.model, found)
-    if depths:
+    if "depth" in wish.kinds:
         candidates = stages(trials.traced, subject.model, wish.keep)
         held = [stage for stage in candidates if trials.shrinks(found, stage, stage.candidates[-1])]
         found = replace(found, stages=tuple(held))
@@ -108,9 +123,10 @@ def settled(subject: Subject, wish: Wish, *, depths: bool) -> tuple[Plan, Report
             f"the full-size sample differs from the model by {gap:.3g}; perhaps its outputs are random in evaluation "
             "mode, or copy.deepcopy does not copy all that it depends on"
         )
-    least = {decision.label: decision.candidates[-1] for decision in (*found.cuts, *found.stages)}
+    decisions: tuple[Cut | Stage, ...] = (*found.cuts, *found.stages)
+    least = {decision.label: decision.candidates[-1] for decision in decisions}
     costs = [_cost(build(subject.model, found, a, meta=trials.meta), trials.example) for a in ({}, least)]
-    return found, Report((*found.cuts, *found.stages), found.fixed, gap, costs[0], costs[1])
+    return found, Report(decisions, found.fixed, gap, costs[0], costs[1])
 
 
 def _with_attributes(trials: _Trials, model: nn.Module, found: Plan) -> Plan:
@@ -118,22 +134,23 @@ def _with_attributes(trials: _Trials, model: nn.Module, found: Plan) -> Plan:
     found = replace(found, attributes=tuple(known(model, found)))
     whole = build(model, NOTHING, {}, meta=trials.meta)
     options = guesses(whole, found, trials.example) if found.cuts else []
-    picks: dict[tuple[type[nn.Module], str], int] = {}
-    bad: dict[str, str] = {}
+    picks: Picks = {}
     tried = _chosen(found, options, picks, model)
-    for cut in found.cuts if trials.fault(tried, found.cuts) else ():
-        bad.update(trials.faulty(tried, found.cuts) if not bad else {})
-        if cut.label not in bad:
-            continue
-        # A number that could follow several decisions may follow another one than the likeliest, or none.
-        for other in _others(found, options, picks, model, cut):
-            tried = _chosen(found, options, other, model)
-            if not trials.fault(tried, [cut]):
-                picks = other
-                bad = trials.faulty(tried, found.cuts)
+    bad = trials.faulty(tried, found.cuts)
+    left = MOST_GUESSES
+    while bad and left:
+        # A number that could follow several decisions may follow none, or another one than the likeliest.
+        for other in _others(found, options, picks, model, set(bad)):
+            left -= 1
+            trial = _chosen(found, options, other, model)
+            if not trials.fault(trial, [cut for cut in found.cuts if cut.label in bad][:1]):
+                fewer = trials.faulty(trial, found.cuts)
+                if len(fewer) < len(bad):
+                    picks, bad, tried = other, fewer, trial
+                    break
+            if not left:
                 break
-        tried = _chosen(found, options, picks, model)
-        if not bad:
+        else:
             break
     return tried.without(bad)
 
@@ -143,16 +160,16 @@ Picks: TypeAlias = Mapping[tuple[type[nn.Module], str], int]
 
 
 def _others(
-    found: Plan, options: Sequence[Sequence[Attribute]], picks: Picks, model: nn.Module, cut: Cut
+    found: Plan, options: Sequence[Sequence[Attribute]], picks: Picks, model: nn.Module, labels: Collection[str]
 ) -> Iterator[Picks]:
-    """Other picks for one of the attributes that could follow a cut."""
+    """Other picks for one of the attributes that could follow these cuts: none, or a less likely one."""
     seen = set()
     for attributes in options:
         name = (type(model.get_submodule(attributes[0].path)), attributes[0].name)
-        if name in seen or name in picks or not any(cut.label in found.axes[a.axis].ranks for a in attributes):
+        if name in seen or name in picks or all(found.axes[a.axis].ranks.keys().isdisjoint(labels) for a in attributes):
             continue
         seen.add(name)
-        yield from ({**picks, name: number} for number in range(1, len(attributes) + 1))
+        yield from ({**picks, name: number} for number in range(len(attributes), 0, -1))
 
 
 def _chosen(found: Plan, options: Sequence[Sequence[Attribute]], picks: Picks, model: nn.Module) -> Plan:

@@ -7,14 +7,9 @@ from collections.abc import Collection, Iterator
 from torch import nn
 from torch.fx import Node
 
+from lanista.elastic.operations import MIXING
 from lanista.elastic.plan import Stage
 from lanista.elastic.trace import Traced, operation, place, shape
-
-MIXING = frozenset(
-    "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d matmul mm bmm addmm baddbmm einsum "
-    "scaled_dot_product_attention embedding convolution lstm gru rnn_tanh rnn_relu".split()
-)
-"""Operations that a block's input does not survive."""
 
 
 def stages(traced: Traced, model: nn.Module, keep: Collection[str]) -> list[Stage]:

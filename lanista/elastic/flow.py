@@ -12,16 +12,10 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from lanista.elastic.channels import Channels, Labels, Weight
+from lanista.elastic.operations import STRUCTURED, WEIGHT_MOVES
 from lanista.elastic.rules import Call, rule, unknown
 from lanista.elastic.trace import Traced, operation, place, shape
 from lanista.elastic.units import WILD, spread, wild
-
-STRUCTURED = frozenset(
-    "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d embedding matmul mm addmm".split()
-)
-"""Operations that tell the dimensions of a weight apart, where it is not their input."""
-
-WEIGHT_MOVES = frozenset("t transpose permute split split_with_sizes chunk slice narrow detach alias to".split())
 
 INPUTS = frozenset({"input", "self", "mat1", "indices"})
 
@@ -119,7 +113,7 @@ def _walk(
         elif node.op == "output":
             for result in node.all_input_nodes:
                 for labels in _flat(values[result]):
-                    channels.fix(labels, "it is an output of the model")
+                    channels.fix(labels, "its channels are an output of the model")
     return values
 
 

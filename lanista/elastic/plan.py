@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lanista.elastic.flow import Flow
-from lanista.elastic.units import FIXED
+from lanista.elastic.units import FIXED, distinct
 
 Kind = Literal["width", "hidden", "heads", "depth"]
 
@@ -198,8 +198,7 @@ class _Groups:
         none = torch.empty(0, dtype=torch.long, device="cpu")
         made = torch.cat([none, *(labels.reshape(-1) for labels in flow.channels.made)])
         self._made = set(made.tolist())
-        elements = [labels.reshape(-1) for labels in flow.channels.elements.values()]
-        channels = torch.cat([units.classes(made), *map(units.classes, elements)]).unique()
+        channels = distinct(units.classes(made))
         heads = [units.classes(labels.reshape(-1)) for labels in flow.channels.heads]
         self._heads = set(torch.cat([none, *heads]).tolist())
         self.reasons: dict[str, str] = {}
@@ -209,7 +208,7 @@ class _Groups:
         """Weights and dimensions -> the classes in them, both in the order of the model."""
         places: dict[int, list[tuple[str, int]]] = {}
         for key, found in self.classes.items():
-            inside = found.unique()
+            inside = distinct(found)
             for number in inside[torch.isin(inside, channels)].tolist():
                 places.setdefault(number, []).append(key)
         groups: dict[tuple[tuple[str, int], ...], list[int]] = {}

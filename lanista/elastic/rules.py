@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from lanista.elastic.channels import Channels, Labels, Weight, slab
+from lanista.elastic.operations import JOINS, MOVES, NO_CHANNELS, PARTS, PLAIN_COPIES, POOLS, REDUCTIONS
 from lanista.elastic.units import WILD, spread, wild
 
 
@@ -38,35 +39,6 @@ class Call:
 
 Result: TypeAlias = Labels | Sequence[Labels]
 Rule: TypeAlias = Callable[[Channels, Call], Result]
-
-PLAIN_COPIES = frozenset(
-    "alias contiguous clone detach detach_ to _to_copy dropout dropout_ feature_dropout alpha_dropout lift_fresh_copy "
-    "softmax log_softmax cumsum cumprod requires_grad_ bernoulli rrelu bfloat16 float half double type_as".split()
-)
-MOVES = frozenset(
-    "reshape permute transpose t unsqueeze squeeze expand flatten unflatten select slice narrow split "
-    "split_with_sizes chunk unbind stack flip roll pixel_shuffle pixel_unshuffle channel_shuffle movedim "
-    "moveaxis swapaxes swapdims repeat tile repeat_interleave tensor_split hsplit vsplit numpy_T mT diagonal unfold "
-    "expand_as reshape_as view_as".split()
-)
-PARTS = frozenset({"split", "chunk", "unbind", "tensor_split"})
-POOLS = (
-    "max_pool avg_pool adaptive_avg_pool adaptive_max_pool upsample_ reflection_pad replication_pad lp_pool "
-    "fractional_max_pool grid_sampler im2col _upsample"
-).split()
-REDUCTIONS = frozenset(
-    "mean sum amax amin max min var std var_mean std_mean norm linalg_vector_norm logsumexp any all prod argmax argmin "
-    "median".split()
-)
-JOINS = frozenset(
-    "copy_ copy masked_fill masked_fill_ where lerp addcmul addcdiv prelu rsub clamp "
-    "relu6 selu celu elu leaky_relu hardswish hardsigmoid hardtanh silu mish gelu softplus log_sigmoid softshrink "
-    "hardshrink tanhshrink softsign threshold".split()
-)
-NO_CHANNELS = frozenset(
-    "arange full zeros ones empty scalar_tensor zeros_like ones_like full_like empty_like rand randn rand_like "
-    "randn_like new_zeros new_ones new_full new_empty eye linspace tril_indices triu_indices meshgrid".split()
-)
 
 
 def rule(name: str, target: Any) -> Rule | None:
@@ -191,8 +163,8 @@ def _multiply(channels: Channels, call: Call, inputs: Tensor, weight: Labels, di
         return wild(call.shape)
     alike = channels.contract(inputs, -1, rows, call.where)
     if alike is not None:
-        channels.fix(made, f"{call.where} mixes positions, not channels")
-        channels.fix(bias, f"{call.where} mixes positions, not channels")
+        channels.fix(made, "it mixes positions, not channels")
+        channels.fix(bias, "it mixes positions, not channels")
         return alike.expand(call.shape)
     channels.make(made)
     if bias is not None:
@@ -217,7 +189,7 @@ def conv(channels: Channels, call: Call) -> Labels:
     groups = call.values.get("groups", 1)
     if any(n != dim for n in channels.units.varying(inputs)):
         for labels in (inputs, weight, bias):
-            channels.fix(labels, f"{call.where} mixes positions, not channels")
+            channels.fix(labels, "it mixes positions, not channels")
         return wild(call.shape)
     if groups == 1:
         channels.contract(inputs, dim, ins, call.where)
@@ -237,7 +209,7 @@ def _grouped(
     size = len(inputs) // groups
     if size > 1:
         channels.units.merge(inputs.reshape(groups, size), 1)
-    channels.fix(made if transposed else ins, f"{where} has it inside of each group")
+    channels.fix(made if transposed else ins, "it counts the channels inside of each group")
     group = inputs.reshape(groups, size)[:, 0]
     if transposed:
         channels.units.tie(inputs, ins)
@@ -319,7 +291,7 @@ def attention(channels: Channels, call: Call) -> Labels:
         ours = labels[..., :1, :1]
         channels.join([heads, ours.repeat_interleave(repeats, -3) if repeats > 1 else ours], call.where)
     mask = call.values.get("attn_mask")
-    if _is_labels(mask):
+    if isinstance(mask, Tensor | Weight):
         channels.join([heads.expand(*query.shape[:-1], key.shape[-2]), channels.plain(mask, call.where)], call.where)
     channels.heads.append(heads)
     assert call.shape is not None

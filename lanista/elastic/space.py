@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from torch import nn
 
-from lanista.elastic.check import Subject, difference, settled
-from lanista.elastic.plan import Cut, Plan, Stage, Wish, layers
+from lanista.elastic.check import Subject, settled
+from lanista.elastic.plan import Cut, Kind, Plan, Stage, Wish, layers
 from lanista.elastic.report import Report
 from lanista.elastic.surgery import build, reset
 from lanista.elastic.trace import Example
@@ -23,6 +23,7 @@ from lanista.space.domain import Categorical
 LOG = logging.getLogger(__name__)
 
 WEIGHTS = ("inherit", "reset")
+KINDS: tuple[Kind, ...] = ("width", "hidden", "heads", "depth")
 
 
 class Elastic:
@@ -77,9 +78,7 @@ def from_model(
     *,
     widths: Sequence[float] = (0.25, 0.5, 0.75, 1.0),
     round_to: int = 8,
-    heads: bool = True,
-    mlp: bool = True,
-    depths: bool = True,
+    kinds: Collection[Kind] = KINDS,
     keep: Collection[str] = (),
     weights: Literal["inherit", "reset"] = "inherit",
     verbose: bool = True,
@@ -100,9 +99,8 @@ def from_model(
         example_input: a tensor, a tuple of positional inputs, or a mapping of keyword inputs, on the model's device.
         widths: ratios of channels, heads and hidden units that are kept; the full size is always there.
         round_to: channels are kept in multiples of this, except where there are fewer to begin with.
-        heads: whether to search attention heads.
-        mlp: whether to search the hidden widths of transformer MLPs.
-        depths: whether to search depths: how many residual blocks of a `Sequential` or `ModuleList` are kept.
+        kinds: what to search: "width" of layers and streams of channels, "hidden" width of transformer MLPs, number of
+            attention "heads", "depth": how many residual blocks of a `Sequential` or `ModuleList` are kept.
         keep: layers whose own channels stay: paths, patterns such as `"blocks.0.*"`, or paths of modules that hold
             them.
         weights: "inherit" slices; "reset" draws new ones for each build, by the layers' `reset_parameters` (other
@@ -120,10 +118,9 @@ def from_model(
         small = space.build(space.sample(0))
         ```
     """
-    _checked(model, widths, round_to, weights)
-    kinds = {"width", *(["heads"] if heads else []), *(["hidden"] if mlp else [])}
-    wish = Wish(tuple(widths), round_to, kinds, _kept(model, keep))
-    plan, report = settled(Subject(model, example_input), wish, depths=depths)
+    _checked(model, widths, round_to, weights, kinds)
+    wish = Wish(tuple(widths), round_to, frozenset(kinds), _kept(model, keep))
+    plan, report = settled(Subject(model, example_input), wish)
     if verbose:
         print(report.summary())
     LOG.debug("%s", report)
@@ -143,15 +140,17 @@ def report(space: ModelSpace) -> Report:
     return builder.report
 
 
-def _checked(model: object, widths: Sequence[float], round_to: int, weights: str) -> None:
+def _checked(model: object, widths: Sequence[float], round_to: int, weights: str, kinds: Collection[str]) -> None:
     if not isinstance(model, nn.Module):
         raise SpaceError(f"model is {model!r} ({type(model).__name__}); give a torch.nn.Module that is built")
-    if isinstance(widths, str) or not all(isinstance(ratio, int | float) and 0 < ratio <= 1 for ratio in widths):
+    if not all(isinstance(ratio, int | float) and 0 < ratio <= 1 for ratio in widths):
         raise SpaceError(f"widths is {widths!r}; give ratios above 0 and up to 1, such as (0.25, 0.5, 0.75, 1.0)")
     if not isinstance(round_to, int) or round_to < 1:
         raise SpaceError(f"round_to is {round_to!r}; give an integer of at least 1")
     if weights not in WEIGHTS:
         raise SpaceError(f"weights is {weights!r}; it must be one of {', '.join(map(repr, WEIGHTS))}")
+    if isinstance(kinds, str) or not set(kinds) <= set(KINDS):
+        raise SpaceError(f"kinds is {kinds!r}; give a list of some of {', '.join(map(repr, KINDS))}")
 
 
 def _kept(model: nn.Module, keep: Collection[str]) -> frozenset[str]:
@@ -160,12 +159,10 @@ def _kept(model: nn.Module, keep: Collection[str]) -> frozenset[str]:
         raise SpaceError(f"keep is {keep!r}; give a list: [{keep!r}]")
     found: set[str] = set()
     for name in keep:
-        meant = [
-            path for path in layers(model) if fnmatch.fnmatchcase(path, name) or name and path.startswith(f"{name}.")
-        ]
+        meant = [path for path in layers(model) if fnmatch.fnmatchcase(path, name) or path.startswith(f"{name}.")]
         if not meant:
             raise SpaceError(
-                f"keep names {name!r}, but no layer with weights has that path; the first layers are {layers(model)[:5]}"
+                f"keep names {name!r}, but no layer with weights is there; the first layers are {layers(model)[:5]}"
             )
         found.update(meant)
     return frozenset(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ def trace(model: nn.Module, example: Example) -> Traced:
         one of FAULTS, or what torch.export raises.
     """
     args, kwargs = arguments(example)
-    with evaluating(model):
+    with evaluating(model), _quiet():
         program = torch.export.export(_Tensors(model), args, kwargs, strict=False)
     weights = {}
     held = {
@@ -107,6 +108,18 @@ def moved(example: Example, device: torch.device | str) -> Example:
     if isinstance(example, Mapping):
         return {key: moved(value, device) if isinstance(value, Tensor) else value for key, value in example.items()}
     return tuple(moved(value, device) if isinstance(value, Tensor) else value for value in example)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch's log of what went wrong while tracing, which the exception says as well."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -48,7 +50,7 @@ class Units:
 
     def fix(self, labels: Tensor, reason: str) -> None:
         """Let the classes of these labels stay, for this reason unless they have one already."""
-        roots = self.classes(thin(labels)).unique()
+        roots = distinct(self.classes(thin(labels)))
         roots = roots[roots > 0]
         if len(roots):
             self._fix(roots, self._known(reason))
@@ -65,7 +67,8 @@ class Units:
 
     def tie(self, one: Tensor, other: Tensor) -> None:
         """Join the classes of the labels at the same positions; WILD joins nothing."""
-        one, other = torch.broadcast_tensors(one, other)
+        shape = broadcast(one.shape, other.shape)
+        one, other = one.expand(shape), other.expand(shape)
         one, other = thin_together(one, other)
         pairs = torch.stack([one.reshape(-1), other.reshape(-1)])
         pairs = pairs[:, (pairs >= 0).all(0)]
@@ -74,8 +77,8 @@ class Units:
         # What is tied to a fixed unit stays for that unit's reason.
         for fixed, free in (pairs, pairs.flip(0)):
             held = self._root[fixed] == FIXED
-            for why in self._why[fixed[held]].unique().tolist():
-                roots = self._root[free[held & (self._why[fixed] == why)]].unique()
+            for why in distinct(self._why[fixed[held]]).tolist():
+                roots = distinct(self._root[free[held & (self._why[fixed] == why)]])
                 self._fix(roots[roots > 0], why)
         self._union(pairs)
 
@@ -105,6 +108,18 @@ class Units:
         """Join all that lies along a dimension."""
         if labels.shape[dim]:
             self.tie(labels, labels.narrow(dim, 0, 1))
+
+
+def distinct(labels: Tensor) -> Tensor:
+    """The labels that there are, each once, in order."""
+    found: Tensor = labels.unique()  # type: ignore[no-untyped-call]
+    return found
+
+
+def broadcast(*shapes: Sequence[int]) -> torch.Size:
+    """The shape of tensors of these shapes that are combined element by element."""
+    shape: torch.Size = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
+    return shape
 
 
 def wild(shape: torch.Size | tuple[int, ...]) -> Tensor:

@@ -14,8 +14,8 @@ from lanista.elastic.surgery import build
 from lanista.elastic.trace import FAULTS, Example, Traced, operation, place, shape, trace
 from lanista.elastic.units import FIXED
 
-
 LAYOUT = frozenset({"contiguous", "clone", "alias"})
+"""Operations that torch may leave out for some memory layouts."""
 
 
 def fault(
@@ -57,7 +57,7 @@ def fault(
 
 
 def _telling(traced: Traced) -> list[Node]:
-    """The operations without assertions, and without those that torch may leave out for some memory layouts."""
+    """The operations without assertions, and without those of LAYOUT."""
     return [
         node
         for node in traced.operations()
