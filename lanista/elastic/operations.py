@@ -16,7 +16,7 @@ PLAIN_COPIES = words(
 
 MOVES = words(
     "reshape permute transpose t unsqueeze squeeze expand flatten unflatten select slice narrow split "
-    "split_with_sizes chunk unbind stack flip roll pixel_shuffle pixel_unshuffle channel_shuffle movedim "
+    "split_with_sizes chunk unbind stack flip roll pixel_unshuffle channel_shuffle movedim "
     "moveaxis swapaxes swapdims repeat tile repeat_interleave tensor_split hsplit vsplit numpy_T mT diagonal unfold "
     "expand_as reshape_as view_as"
 )

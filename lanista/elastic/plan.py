@@ -25,7 +25,8 @@ class Cut:
         kind: "width" of a convolution, a linear layer or a stream of channels; "hidden" width between two linear
             layers of a transformer's MLP; number of attention "heads".
         units: how many can be kept or removed: channels, heads, groups of channels.
-        candidates: how many are kept; all of them first.
+        each: what one of them counts in the candidates: 1, or the number of channels in a group.
+        candidates: how many heads, or else channels, are kept; all of them first.
         layers: paths of the layers whose own channels these are.
         followers: paths of the layers that take them as inputs.
     """
@@ -33,6 +34,7 @@ class Cut:
     label: str
     kind: Kind
     units: int
+    each: int
     candidates: tuple[int, ...]
     layers: tuple[str, ...]
     followers: tuple[str, ...]
@@ -67,7 +69,7 @@ class Axis:
         weight: name of the weight.
         dim: the dimension.
         size: in the full model.
-        ranks: for the label of a decision, for each position the number of its unit, or -1; shape (size,).
+        ranks: for the label of a decision, for each position the greatest answer that removes it, or -1; shape (size,).
     """
 
     weight: str
@@ -174,7 +176,7 @@ def plan(flow: Flow, model: nn.Module, wish: Wish) -> Plan:
             continue
         cuts.append(cut)
         for key in keys:
-            axes.setdefault(key, {})[cut.label] = groups.ranks(key, members)
+            axes.setdefault(key, {})[cut.label] = groups.ranks(key, members, cut.each)
     free = {layer for cut in cuts for layer in cut.layers}
     fixed = {layer: groups.reason(layer) for layer in layers(model) if layer not in free}
     made = {key: Axis(*key, groups.sizes[key], ranks) for key, ranks in axes.items()}
@@ -243,8 +245,11 @@ class _Groups:
         number = 2
         while label in taken:
             label, number = f"{base}{number}", number + 1
-        candidates = _candidates(len(members), channels, wish, kind)
-        cut = Cut(label, kind, len(members), candidates, layers_, followers)
+        each = 1 if kind == "heads" else channels // len(members)
+        step = 1 if kind == "heads" or channels < wish.round_to else -(-wish.round_to // each)
+        kept = {len(members), *(max(step, round(len(members) * r / step) * step) for r in wish.widths)}
+        candidates = tuple(sorted((n * each for n in kept if n <= len(members)), reverse=True))
+        cut = Cut(label, kind, len(members), each, candidates, layers_, followers)
         return cut, self._obstacle(cut, wish)
 
     def _first(self, keys: Sequence[tuple[str, int]]) -> str:
@@ -271,12 +276,12 @@ class _Groups:
         if cut.kind not in wish.kinds:
             return f"{cut.kind} is not asked for"
         if len(cut.candidates) == 1:
-            return f"no smaller number of its {cut.units} channels fits the ratios and round_to"
+            return f"no smaller number of its {cut.units * cut.each} channels fits the ratios and round_to"
         return ""
 
-    def ranks(self, key: tuple[str, int], members: Sequence[int]) -> Tensor:
-        """For each position along a dimension the number of its class among the members, or -1."""
-        table = {number: rank for rank, number in enumerate(members)}
+    def ranks(self, key: tuple[str, int], members: Sequence[int], each: int) -> Tensor:
+        """For each position along a dimension the greatest answer that removes it, or -1."""
+        table = {number: rank * each for rank, number in enumerate(members)}
         return torch.tensor([table.get(number, -1) for number in self.classes[key].tolist()], device="cpu")
 
     def reason(self, layer: str) -> str:
@@ -316,15 +321,3 @@ def _common(paths: Sequence[str]) -> str:
     while all(len(part) > count and part[count] == parts[0][count] for part in parts):
         count += 1
     return ".".join(parts[0][:count])
-
-
-def _candidates(units: int, channels: int, wish: Wish, kind: Kind) -> tuple[int, ...]:
-    """Numbers of units to keep, all of them first, then in falling order."""
-    each = max(channels // units, 1)
-    step = 1 if kind == "heads" or channels < wish.round_to else max(1, -(-wish.round_to // each))
-    found = {units}
-    for ratio in wish.widths:
-        number = max(step, round(units * ratio / step) * step)
-        if number < units:
-            found.add(number)
-    return tuple(sorted(found, reverse=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lanista.elastic.plan import Cut, Stage
@@ -53,16 +53,16 @@ class Report:
             kinds[kind] = kinds.get(kind, 0) + 1
         counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
         lines = [
-            f"{len(self.decisions)} decisions ({counted or 'none'}); smallest: {self.least}; full: {self.full}",
+            f"searchable: {counted}; smallest: {self.least}; full: {self.full}",
             "the full-size sample is not compared with the original: the model has no values"
             if self.difference is None
             else f"full-size sample and original differ by at most {self.difference:.3g}",
         ]
         reasons: dict[str, list[str]] = {}
         for layer, reason in self.fixed.items():
-            reasons.setdefault(reason, []).append(layer or "(the model itself)")
+            reasons.setdefault(reason, []).append(layer)
         if reasons:
-            lines.append(f"{len(self.fixed)} layers with weights keep their own channels:")
+            lines.append("layers with weights that keep their own channels:")
         lines += [f"  {_few(layers)}: {reason}" for reason, layers in reasons.items()]
         return "\n".join(lines)
 
@@ -71,9 +71,8 @@ class Report:
         rows = []
         for decision in self.decisions:
             if isinstance(decision, Cut):
-                layers = ", ".join(decision.layers)
-                after = f"; read by {', '.join(decision.followers)}" if decision.followers else ""
-                what = f"{layers}{after}"
+                after = f"; read by {_list(decision.followers)}" if decision.followers else ""
+                what = f"{_list(decision.layers)}{after}"
             else:
                 what = f"blocks of {decision.path or 'the model'}"
             candidates = ", ".join(map(str, decision.candidates))
@@ -81,5 +80,9 @@ class Report:
         return "\n".join([*rows, self.summary()])
 
 
-def _few(layers: list[str]) -> str:
-    return ", ".join(layers) if len(layers) <= 4 else f"{', '.join(layers[:3])} and {len(layers) - 3} more"
+def _list(layers: Sequence[str]) -> str:
+    return ", ".join(layer or "(the model itself)" for layer in layers)
+
+
+def _few(layers: Sequence[str]) -> str:
+    return _list(layers) if len(layers) <= 4 else f"{_list(layers[:3])} and {len(layers) - 3} more"

@@ -263,11 +263,31 @@ def pool(channels: Channels, call: Call) -> Result:
 
 
 def pad(channels: Channels, call: Call) -> Result:
-    """Padding; new channels are constants."""
+    """Padding. New channels are constants; new positions have the channels that are there."""
     inputs = call.tensor(channels, "self")
     if call.values.get("mode", "constant") != "constant":
         return pool(channels, call)
-    return spread(torch.nn.functional.pad(inputs, list(call.values["pad"]), value=WILD))
+    assert call.shape is not None
+    pads = list(call.values["pad"])
+    for dim, (before, after) in zip(
+        reversed(range(inputs.ndim)), zip(pads[::2], pads[1::2], strict=True), strict=False
+    ):
+        if channels.units.varies(inputs, dim):
+            around = [0, 0] * (inputs.ndim - 1 - dim) + [before, after]
+            inputs = torch.nn.functional.pad(inputs, around, value=WILD)
+        else:
+            sizes = [*inputs.shape[:dim], call.shape[dim], *inputs.shape[dim + 1 :]]
+            inputs = inputs.narrow(dim, 0, 1).expand(sizes)
+    return spread(inputs)
+
+
+def pixel_shuffle(channels: Channels, call: Call) -> Result:
+    """Blocks of channels become positions of one channel."""
+    inputs = call.tensor(channels, "self")
+    blocks = slab(inputs, inputs.ndim - 3).reshape(-1, call.values["upscale_factor"] ** 2)
+    channels.units.merge(blocks, 1)
+    assert call.shape is not None
+    return blocks[:, 0, None, None].expand(call.shape)
 
 
 def reduce(channels: Channels, call: Call) -> Result:
@@ -402,6 +422,7 @@ _RULES: dict[str, Rule] = {
     "rms_norm": layer_norm,
     "group_norm": group_norm,
     "pad": pad,
+    "pixel_shuffle": pixel_shuffle,
     "constant_pad_nd": pad,
     "scaled_dot_product_attention": attention,
     "embedding": embedding,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,12 +113,14 @@ def moved(example: Example, device: torch.device | str) -> Example:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without torch's log of what went wrong while tracing, which the exception says as well."""
+    """Without torch's warnings, and without its log of what went wrong, which the exception says as well."""
     logger = logging.getLogger("torch._subclasses.fake_tensor")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logger.setLevel(level)
 
