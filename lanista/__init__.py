@@ -17,11 +17,12 @@ _HOMES = {
     "ProcessExecutor": "lanista.executor",
     "Trial": "lanista.trial",
     "choice": "lanista.space",
+    "from_model": "lanista.elastic",
     "integer": "lanista.space",
     "real": "lanista.space",
 }
 
-_PACKAGES = ("draw", "graph", "hub", "nn", "profile", "space", "strategy", "testing")
+_PACKAGES = ("draw", "elastic", "graph", "hub", "nn", "profile", "space", "strategy", "testing")
 
 __all__ = list(_HOMES)  # not the packages: a star import must not replace torch's `nn`
 

@@ -1,4 +1,5 @@
 from lanista import draw as draw
+from lanista import elastic as elastic
 from lanista import graph as graph
 from lanista import hub as hub
 from lanista import nn as nn
@@ -6,6 +7,7 @@ from lanista import profile as profile
 from lanista import space as space
 from lanista import strategy as strategy
 from lanista import testing as testing
+from lanista.elastic import from_model as from_model
 from lanista.errors import LanistaError as LanistaError
 from lanista.evaluator import FunctionalEvaluator as FunctionalEvaluator
 from lanista.executor import InlineExecutor as InlineExecutor
