@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from lanista.errors import SpaceError
 from lanista.space.domain import Architecture, Value
 
 Activation = Callable[[], nn.Module]
@@ -26,6 +27,12 @@ def divisible(value: float, divisor: int = 8) -> int:
 def example(*shape: int) -> Tensor:
     """Normal numbers, always the same ones for a shape; torch's global generator is left alone."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(0), device="cpu")
+
+
+def check_length(name: str, values: Sequence[object], count: int, of: str) -> None:
+    """Raise SpaceError unless the argument called `name` has `count` values."""
+    if len(values) != count:
+        raise SpaceError(f"{name} is {tuple(values)!r}, of length {len(values)}; give {count}: {of}")
 
 
 class Residual(nn.Sequential):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lanista.hub.block import (
     SqueezeExcite,
     chain,
+    check_length,
     classifier,
     convolution,
     divisible,
@@ -74,7 +75,12 @@ def MnasNet(
         head: width of the last convolution.
         dropout: before the classifier.
         resolution: height and width of the example input.
+
+    Raises:
+        SpaceError: there are not seven widths or numbers of layers.
     """
+    check_length("widths", widths, len(STRIDES), "of each block")
+    check_length("layers", layers, len(STRIDES), "of each block")
     image = example(1, 3, resolution, resolution)
     blocks = list(zip(widths, layers, STRIDES, strict=True))
     return ModelSpace(_network, num_classes, blocks, list(filter_ratios), stem, head, dropout, example_input=image)

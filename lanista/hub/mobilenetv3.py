@@ -9,11 +9,13 @@ from typing import Any, Literal, TypeVar
 
 from torch import nn
 
+from lanista.errors import SpaceError
 from lanista.hub.block import (
     Activation,
     SqueezeExcite,
     answers,
     chain,
+    check_length,
     convolution,
     divisible,
     example,
@@ -28,6 +30,8 @@ from lanista.space.context import choice
 T = TypeVar("T")
 
 Squeeze = Literal["none", "optional", "force"]
+
+SQUEEZES = ("none", "optional", "force")
 
 ACTIVATIONS: dict[str, Activation] = {"relu": nn.ReLU, "hswish": nn.Hardswish, "swish": nn.SiLU}
 
@@ -53,6 +57,12 @@ class Stage:
     stride: int
     squeeze: Squeeze
     activation: str
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise SpaceError(f"activation {self.activation!r} is unknown; it must be one of {', '.join(ACTIVATIONS)}")
+        if self.squeeze not in SQUEEZES:
+            raise SpaceError(f"squeeze_excite {self.squeeze!r} is unknown; it must be one of {', '.join(SQUEEZES)}")
 
     def build(self, name: str, inputs: int, outputs: int) -> nn.Sequential:
         """The stage, whose decisions have labels that begin with `name`."""
@@ -136,7 +146,15 @@ def MobileNetV3(  # noqa: PLR0913, all but one by name
         activations: of each stage: "relu", "hswish" or "swish"; all else has hswish.
         dropout: before the classifier.
         resolution: height and width of the example input.
+
+    Raises:
+        SpaceError: arguments that tell of stages differ in length, or have a word that is not known.
     """
+    check_length(
+        "widths", widths, len(strides) + 3, f"of the stem, {len(strides)} stages (as strides), and the tail's two"
+    )
+    for name, values in (("squeeze_excite", squeeze_excite), ("activations", activations)):
+        check_length(name, values, len(strides), "of each stage, as strides")
     stem, *middle, head, mix = [
         tuple(dict.fromkeys(divisible(width * factor) for factor in width_multipliers)) for width in widths
     ]

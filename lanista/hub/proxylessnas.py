@@ -7,7 +7,17 @@ from functools import partial
 
 from torch import nn
 
-from lanista.hub.block import answers, chain, classifier, convolution, divisible, example, initialised, mbconv
+from lanista.hub.block import (
+    answers,
+    chain,
+    check_length,
+    classifier,
+    convolution,
+    divisible,
+    example,
+    initialised,
+    mbconv,
+)
 from lanista.hub.catalog import Entry, Known
 from lanista.model import ModelSpace
 from lanista.nn import LayerChoice, Repeat
@@ -43,7 +53,11 @@ def ProxylessNAS(
         depths: least and greatest number of blocks of stages 2 to 6.
         dropout: before the classifier.
         resolution: height and width of the example input.
+
+    Raises:
+        SpaceError: there are not nine widths.
     """
+    check_length("widths", widths, len(WIDTHS), "of the stem, seven stages, and the last convolution")
     scaled = [divisible(width * width_mult) for width in widths]
     return ModelSpace(
         _network, num_classes, scaled, depths, dropout, example_input=example(1, 3, resolution, resolution)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from lanista.errors import SpaceError
 from lanista.hub import MnasNet
 from lanista.hub.mnasnet import ENTRIES, Pooled
 from tests.hub.chains import SAMPLES, in_the_catalog, lives, reproduces
@@ -34,6 +35,12 @@ def test_the_space_has_the_papers_choices():
     assert block * 3 == 432
     assert space.size == (block * 3) ** 5 * (block * 2) ** 2
     assert (block * 3) ** 5 == pytest.approx(ENTRY.size, rel=0.6)
+
+
+@pytest.mark.parametrize("name", ["widths", "layers"])
+def test_a_wrong_number_of_blocks_says_so(name):
+    with pytest.raises(SpaceError, match=f"{name} is .*of length 2; give 7"):
+        MnasNet(**{name: (1, 2)})
 
 
 def layers(**answers):

@@ -2,6 +2,7 @@ from functools import cache
 
 import pytest
 
+from lanista.errors import SpaceError
 from lanista.hub import MobileNetV3
 from lanista.hub.mobilenetv3 import ENTRIES, LARGE, SMALL
 from tests.hub.chains import SAMPLES, in_the_catalog, lives, reproduces
@@ -53,6 +54,21 @@ def test_a_single_candidate_is_no_decision(settings):
     assert not [label for label in space.labels if label.endswith(("width", "squeeze"))]
     stages = len(settings["widths"]) - 4
     assert space.size == 3 * sum((3 * 7) ** depth for depth in range(1, 5)) ** stages
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"widths": (16, 24)}, "widths is .*of length 2; give 9: of the stem, 6 stages"),
+        ({"squeeze_excite": ("none",)}, "squeeze_excite is .*; give 6"),
+        ({"activations": ("relu",) * 5}, "activations is .*; give 6"),
+        ({"activations": ("relu",) * 5 + ("gelu",)}, "'gelu' is unknown; it must be one of relu, hswish, swish"),
+        ({"squeeze_excite": ("none",) * 5 + ("maybe",)}, "'maybe' is unknown; it must be one of none, optional, force"),
+    ],
+)
+def test_a_misuse_says_what_to_do(settings, words):
+    with pytest.raises(SpaceError, match=words):
+        MobileNetV3(**settings)
 
 
 def test_squeeze_excite_is_where_it_is_asked_for():

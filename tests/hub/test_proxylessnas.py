@@ -2,6 +2,7 @@ from functools import cache
 
 import pytest
 
+from lanista.errors import SpaceError
 from lanista.hub import ProxylessNAS
 from lanista.hub.proxylessnas import ENTRIES
 from tests.hub.chains import SAMPLES, in_the_catalog, lives, reproduces
@@ -33,6 +34,11 @@ def test_the_space_has_the_papers_choices():
     assert "stage7/depth" not in space
     assert "stage2/block0/op" in space.active({"stage2/depth": 1})
     assert "stage2/block1/op" not in space.active({"stage2/depth": 1})
+
+
+def test_a_wrong_number_of_widths_says_which_are_wanted():
+    with pytest.raises(SpaceError, match=r"widths is \(16, 24\), of length 2; give 9: of the stem, seven stages"):
+        ProxylessNAS(widths=(16, 24))
 
 
 def test_the_first_block_of_a_stage_changes_shape_and_the_others_add_their_input():
