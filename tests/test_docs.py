@@ -64,6 +64,7 @@ def test_examples_run(example, tmp_path):
         "joint": "'lr'",
         "constraint": "parameters",
         "resume": "30 trials, all completed",
+        "mutators": "stage3 (Block): stage3/width=",
         "demo": "The best of 3 trials by evolution",
     }
     out = run([example, *(["3"] if example.stem == "demo" else [])], tmp_path)

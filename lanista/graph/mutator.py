@@ -67,13 +67,13 @@ class _Session:
     graph: ModelGraph
     name: str
     recorder: _Recorder
+    scope: Scope
     questions: int = 0
-    depth: int = 0
 
     def label(self, kind: str, label: str | None) -> str:
         if label is not None:
             return self.recorder.name(kind, f"{self.name}/{label}" if label and isinstance(label, str) else label)
-        if self.depth:
+        if self.recorder.scope is not self.scope:  # in an alternative, a repetition, a candidate of a LayerChoice
             return self.recorder.name(kind, None)
         self.questions += 1
         return self.name if self.questions == 1 else f"{self.name}/{self.questions}"
@@ -88,8 +88,8 @@ class Mutator(ABC):
     Override `mutate`. Questions go through `self.choice` and its like; those of `lanista.nn` and `lanista.space`
     work too, and give modules to put in (`node.replace(LayerChoice({...}))`). They are named after the mutator:
     with `label="m"`, the first question is `m` and the next ones are `m/2`, `m/3`, ...; one with a label of its
-    own, `self.choice([3, 5], label="kernel")`, is `m/kernel`. Inside of `one_of` and `repeat`, questions without
-    a label are numbered in the alternative or copy that they belong to.
+    own, `self.choice([3, 5], label="kernel")`, is `m/kernel`. Inside of `one_of`, `repeat` and `LayerChoice`,
+    questions without a label are numbered in the alternative, copy or candidate that they belong to.
 
     As everywhere, a question that depends on an earlier answer must not stand behind a plain `if`: write
     alternatives as `one_of`, repetitions as `repeat`, and layers with questions of their own as `LayerChoice`.
@@ -119,15 +119,15 @@ class Mutator(ABC):
         context = current()
         recorder = _Recorder(context)
         name = context.name(type(self).__name__, self.label)
-        token = _session.set(_Session(self, graph, name, recorder))
         before = len(graph.draft.edits)
-        try:
-            with answering(recorder), context.inside(name, None):
+        with answering(recorder), context.inside(name, None):
+            token = _session.set(_Session(self, graph, name, recorder, context.scope))
+            try:
                 self.mutate(graph)
-        except InvalidMutation as error:
-            raise InvalidMutation(f"mutator {name!r} ({type(self).__qualname__}): {error}") from error
-        finally:
-            _session.reset(token)
+            except InvalidMutation as error:
+                raise InvalidMutation(f"mutator {name!r} ({type(self).__qualname__}): {error}") from error
+            finally:
+                _session.reset(token)
         edits = tuple(graph.draft.edits[before:])
         graph.history.append(Mutation(name, type(self).__qualname__, recorder.answers, edits))
 
@@ -217,15 +217,12 @@ class Mutator(ABC):
         session = self._at_work()
         draft = session.graph.draft
         mark = draft.mark()
-        session.depth += 1
         try:
             with session.recorder.inside(label, part, values):
                 yield
         except InvalidMutation:
             if made:
                 raise  # otherwise this answer does not go with the others of this trace, and with other ones it may
-        finally:
-            session.depth -= 1
         if not made:
             draft.rollback(mark)
 

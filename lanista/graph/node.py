@@ -161,10 +161,17 @@ class Node:
         source = self._source(input)
         return self._insert(source, operation, lambda new: self._draft.set_arguments(*_swapped(self._node, input, new)))
 
-    def insert_after(self, operation: Operation) -> Node:
-        """A new node between this one and all that read it."""
+    def insert_after(self, operation: Operation, *others: Node) -> Node:
+        """A new node between this one and all that read it.
+
+        Args:
+            operation: what it does.
+            others: further nodes that it reads: `node.insert_after(torch.add, block.input)` makes a skip connection.
+        """
         readers = self._draft.users(self._node)
-        return self._insert(self._node, operation, lambda new: self._draft.replace_uses(self._node, new, readers))
+        return self._insert(
+            self._node, operation, lambda new: self._draft.replace_uses(self._node, new, readers), others
+        )
 
     def insert_between(self, user: Node, operation: Operation) -> Node:
         """A new node on the edge from this one to `user`; other users still read this one."""
@@ -185,20 +192,21 @@ class Node:
     def rewire(self, source: Node, *, input: int = 0) -> None:
         """Let its input number `input` come from `source`, any node that does not depend on it."""
         old = self._source(input)
-        if source._draft is not self._draft:
-            raise InvalidMutation(f"node {source.name!r} belongs to another graph")
+        [new] = self._own([source])
         with self._draft.edit(Edit("rewire", self.name, f"{self._draft.title(old)} -> {source.name}")):
-            self._draft.set_arguments(*_swapped(self._node, input, source._node))
+            self._draft.set_arguments(*_swapped(self._node, input, new))
 
-    def _insert(self, source: fx.Node, operation: Operation, join: Callable[[fx.Node], None]) -> Node:
-        """A new node that reads `source`; `join` lets others read it."""
+    def _insert(
+        self, source: fx.Node, operation: Operation, join: Callable[[fx.Node], None], others: Sequence[Node] = ()
+    ) -> Node:
+        """A new node that reads `source`, and `others`; `join` lets other nodes read it."""
         draft = self._draft
         if source.op == "output":
             raise InvalidMutation("nothing comes after the output; use graph.output.insert_before")
         new = made(operation, self.name, training=self._draft.model.training)
         side = "after" if source is self._node else "before"
         with draft.edit(Edit("insert", self.name, f"{described(new)} {side} it")):
-            node = draft.call(new, [source], source, self._node.meta["stack"])
+            node = draft.call(new, [source, *self._own(others)], source, self._node.meta["stack"])
             join(node)
         return Node(draft, node)
 
@@ -225,6 +233,13 @@ class Node:
         if not 0 <= position < len(sources):
             raise InvalidMutation(f"node {self.name!r} has {len(sources)} inputs, so none with number {position}")
         return sources[position]
+
+    def _own(self, nodes: Iterable[Node]) -> list[fx.Node]:
+        """The torch nodes of nodes of this graph."""
+        for node in nodes:
+            if node._draft is not self._draft:
+                raise InvalidMutation(f"node {node.name!r} belongs to another graph")
+        return [node._node for node in nodes]
 
     def _must_be_operation(self, done: str) -> None:
         if self._node.op in ("placeholder", "output"):

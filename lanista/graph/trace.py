@@ -74,15 +74,15 @@ def trace(model: nn.Module, given: int, leaves: tuple[type[nn.Module], ...]) -> 
     while True:
         graph, tensors = _graph(model, inputs, leaves, kept, training=True)
         evaluation, _ = _graph(model, inputs, leaves, kept, training=False)
-        other = _differing(graph, evaluation)
-        if other is None:
+        others = _differing(graph, evaluation)
+        if not others:
             break
-        if not other:
+        if others == {""}:
             raise SpaceError(
                 f"{_title(model)}.forward itself computes otherwise in training than in evaluation, and a graph "
                 "holds one of both. Put what depends on `self.training` into a module of its own"
             )
-        kept.add(other)
+        kept |= others - {""}
     _chain_writes(graph)
     _chain_writes(evaluation)
     modules = dict(model.named_modules())
@@ -223,15 +223,28 @@ def _pairs(graph: fx.Graph, other: fx.Graph) -> Iterator[tuple[fx.Node, fx.Node,
         yield node, twin, fx.map_arg((twin.args, twin.kwargs), lambda n: twins[n])
 
 
-def _differing(training: fx.Graph, evaluation: fx.Graph) -> str | None:
-    """Path of the module in whose own forward the graphs first differ, "" for the model; None if they agree."""
+def _differing(training: fx.Graph, evaluation: fx.Graph) -> set[str]:
+    """Paths of the modules whose own forward differs between the graphs, "" for the model."""
+    one, other = _owned(training), _owned(evaluation)
+    found = {call.partition("@")[0] for call in {*one, *other} if one.get(call) != other.get(call)}
+    if found:
+        return found
     for node, twin, arguments in _pairs(training, evaluation):
-        if (node.op, node.target) != (twin.op, twin.target) or not (
-            (node.args, node.kwargs) == arguments or _is_dropout(node, arguments)
-        ):
-            deeper = max(node.meta["stack"], twin.meta["stack"], key=len)
-            return deeper[-1].partition("@")[0] if deeper else ""
-    return None
+        if (node.args, node.kwargs) != arguments and not _is_dropout(node, arguments):
+            calls = node.meta["stack"] or twin.meta["stack"]
+            return {calls[-1].partition("@")[0] if calls else ""}
+    return set()
+
+
+def _owned(graph: fx.Graph) -> dict[str, list[object]]:
+    """What the forward of each module does itself, call by call, without what it is done to."""
+    found: dict[str, list[object]] = {}
+    for node in graph.nodes:
+        kwargs = {name: value for name, value in node.kwargs.items() if node.target not in _DROPOUTS}
+        constants = fx.map_arg((node.args, kwargs), lambda _: None)
+        calls = node.meta["stack"]
+        found.setdefault(calls[-1] if calls else "", []).append((node.op, node.target, constants))
+    return found
 
 
 def _is_dropout(node: fx.Node, twin: Any) -> bool:

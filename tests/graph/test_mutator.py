@@ -223,6 +223,18 @@ def test_questions_are_named_after_their_mutator(mutators, labels):
     assert list(ModelSpace(nn.Tanh, mutators=mutators).decisions.labels) == labels
 
 
+def test_questions_in_candidates_do_not_count():
+    class Norm(Mutator):
+        def mutate(self, graph):
+            layers = {"none": nn.Identity, "norm": lambda: nn.LayerNorm(4, bias=self.choice([True, False]))}
+            graph.output.insert_before(LayerChoice(layers, label="norm"))
+            self.choice([1, 2])
+
+    space = ModelSpace(nn.Tanh, mutators=[Norm(label="m")], example_input=ROWS)
+    assert space.decisions.labels == ("norm", "norm/norm/choice1", "m")
+    assert all(space.build(architecture)(ROWS).shape == (3, 4) for architecture in space.decisions.grid())
+
+
 class Hidden(Mutator):
     def mutate(self, graph):
         if self.choice(["plain", "wide"], label="kind") == "wide":

@@ -152,6 +152,16 @@ def test_a_node_is_inserted_on_one_edge(graph, model):
         relu.insert_between(graph.node(name="fc"), nn.Tanh)
 
 
+def test_a_skip_connection_is_inserted(tmp_path):
+    model = seeded(lambda: nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)))
+    graph = ModelGraph(model, example_input=ROWS)
+    node = graph.node(name="2").insert_after(torch.add, graph.node(name="0"))
+    assert [n.name for n in node.inputs] == ["2", "0"]
+    hidden = model[0](ROWS)
+    assert same(graph.module()(ROWS), model[2](hidden.relu()) + hidden)
+    must_work(graph.module(), ROWS, tmp_path / "folder")
+
+
 def test_an_inserted_input_is_one_occurrence():
     class Twice(nn.Module):
         def forward(self, x):
@@ -233,6 +243,8 @@ def net():
         (lambda g: g.output.insert_after(nn.ReLU), ["nothing comes after the output"]),
         (lambda g: g.node(name="conv1").delete(keep=1), ["'conv1' has 1 inputs", "number 1"]),
         (lambda g: g.node(name="conv1").rewire(net().inputs[0]), ["'x' belongs to another graph"]),
+        (lambda g: g.node(name="conv1").insert_after(torch.add, g.node(name="fc")), ["depend on its own result"]),
+        (lambda g: g.node(name="fc").insert_after(torch.add, g.inputs[0]), ["insert fc: add", "node 'add'", "12, 12]"]),
         (lambda g: g.node(name="layer2.0.conv1").delete(), ["delete layer2.0.conv1", "'layer2.0.bn1'", "[2, 4, 6, 6]"]),
         (lambda g: g.node(name="conv1").insert_after(nn.Flatten), ["insert conv1: Flatten", "node 'maxpool'"]),
     ],

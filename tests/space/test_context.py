@@ -162,3 +162,13 @@ def test_contexts_nest_and_end():
         assert choice([1, 2], label="a") == 1
     assert choice([1, 2], label="a") == 1
     assert current() not in (outer, inner)
+
+
+def test_a_scope_can_be_all_that_is_named_after_a_label():
+    def ask():
+        with current().inside("m", None):
+            choice([1, 2])
+            with current().inside("m", "part", [1]):
+                choice([1, 2])
+
+    assert traced(lambda: (choice([1, 2], label="m"), ask())).labels == ("m", "m/choice1", "m/part/choice1")
