@@ -19,7 +19,7 @@ from lanista.space.limit import ABSENT, Sum, Term
 from lanista.space.probe import UNBUILDABLE
 from lanista.space.search import SearchSpace
 
-BUILDS = 2000
+BUILDS = 600
 """At most so many models are built to learn a cost."""
 
 BASES = 2
@@ -165,7 +165,7 @@ class _Study:
         part = SearchSpace(decision for decision in self._space if decision.label in wanted)
         if any(math.isinf(part[label].size) for label in part.labels):
             raise Unlearnable(f"it depends on a continuous decision among {list(part.labels)}")
-        if part.size > 4 * BUILDS:
+        if part.size > 2 * BUILDS:  # those that a condition makes equal count once only
             raise Unlearnable(f"{part.size:,} combinations of {list(part.labels)} may each cost something else")
         return part.grid()
 
@@ -227,6 +227,7 @@ class _Study:
             changed = [path for path in paths if before.get(path, 0.0) != after.get(path, 0.0)]
             for path in changed:
                 self._depends[path].add(label)
+                self._combinations(tuple(self._depends[path]))  # raises if they are too many
             if changed:
                 return
             last, before = step, after
