@@ -1,8 +1,12 @@
 """Models that nobody wrote for search, each with an input."""
 
 import torch
+<<<<<<< HEAD
 import torch.nn.functional as F  # noqa: N812
+=======
+>>>>>>> 8bdcced (from_model: tests for each part, a section of the guide, training mode is tried where it uses more layers)
 from torch import nn
+from torch.nn import functional
 
 
 class Basic(nn.Module):
@@ -18,7 +22,7 @@ class Basic(nn.Module):
 
     def forward(self, x):
         skip = x if self.downsample is None else self.downsample(x)
-        return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))) + skip)
+        return functional.relu(self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x))))) + skip)
 
 
 class Bottleneck(nn.Module):
@@ -39,7 +43,7 @@ class Bottleneck(nn.Module):
         self.skip = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride)
 
     def forward(self, x):
-        return F.relu(self.body(x) + self.skip(x))
+        return functional.relu(self.body(x) + self.skip(x))
 
 
 class ResNet(nn.Module):
@@ -90,7 +94,7 @@ class MobileNet(nn.Module):
         self.classifier = nn.Sequential(nn.Dropout(0.1), nn.Linear(32, 5))
 
     def forward(self, x):
-        return self.classifier(torch.flatten(F.adaptive_avg_pool2d(self.features(x), 1), 1))
+        return self.classifier(torch.flatten(functional.adaptive_avg_pool2d(self.features(x), 1), 1))
 
 
 class DenseNet(nn.Module):
@@ -107,7 +111,7 @@ class DenseNet(nn.Module):
         features = [self.stem(x)]
         for step in self.steps:
             features.append(step(torch.cat(features, 1)))
-        return self.head(F.max_pool2d(torch.cat(features, 1), 4).flatten(1))
+        return self.head(functional.max_pool2d(torch.cat(features, 1), 4).flatten(1))
 
 
 class UNet(nn.Module):
@@ -193,7 +197,7 @@ class Block(nn.Module):
 
     def forward(self, x):
         x = x + self.attn(self.norm1(x))
-        return x + self.gamma * self.fc2(F.gelu(self.fc1(self.norm2(x))))
+        return x + self.gamma * self.fc2(functional.gelu(self.fc1(self.norm2(x))))
 
 
 class ViT(nn.Module):
