@@ -126,8 +126,7 @@ def settled(subject: Subject, wish: Wish) -> tuple[Plan, Report]:
         SpaceError: as `from_model`.
     """
     trials = _Trials(subject)
-    found = plan(trials.flow, subject.model, wish)
-    found = _with_attributes(trials, subject.model, found)
+    found = _sound(trials, subject.model, wish)
     if "depth" in wish.kinds:
         candidates = stages(trials.traced, subject.model, wish.keep)
         held = [stage for stage in candidates if trials.shrinks(found, stage, stage.candidates[-1])]
@@ -147,26 +146,67 @@ def settled(subject: Subject, wish: Wish) -> tuple[Plan, Report]:
     return found, Report(decisions, found.fixed, gap, costs[0], costs[1])
 
 
-def _with_attributes(trials: _Trials, model: nn.Module, found: Plan) -> Plan:
-    """Add the attributes that follow, and take out the decisions that fail all the same."""
-    found = replace(found, attributes=tuple(known(model, found)))
+def _sound(trials: _Trials, model: nn.Module, wish: Wish) -> Plan:
+    """A plan without the decisions that fail."""
     whole = build(model, NOTHING, {}, meta=trials.meta)
-    options = guesses(whole, found, trials.example) if found.cuts else []
+    found, options = _guessed(trials, whole, wish)
+    tried = _chosen(found, options, {}, model)
+    wrong = trials.fault(tried, found.cuts)
+    coupled = _as_wide(found)
+    if wrong is not None and coupled:
+        # Much code takes the size of a head from the width that it sees: width // num_heads.
+        free, trials.flow = trials.flow, follow(trials.traced, model, coupled)
+        found_too, options_too = _guessed(trials, whole, wish)
+        tried_too = _chosen(found_too, options_too, {}, model)
+        wrong_too = trials.fault(tried_too, found_too.cuts)
+        if wrong_too is None or wrong_too.progress > wrong.progress:
+            found, options, tried, wrong = found_too, options_too, tried_too, wrong_too
+        else:
+            trials.flow = free
+    if wrong is None:
+        return tried
+    tried = _tuned(trials, model, found, options, wrong)
+    return tried.without(trials.faulty(tried, tried.cuts))
+
+
+def _guessed(trials: _Trials, whole: nn.Module, wish: Wish) -> tuple[Plan, list[list[Attribute]]]:
+    """A plan with the attributes that surely follow, and the options for others."""
+    found = plan(trials.flow, whole, wish)
+    found = replace(found, attributes=tuple(known(whole, found)))
+    return found, guesses(whole, found, trials.example) if found.cuts else []
+
+
+def _as_wide(found: Plan) -> list[tuple[str, int]]:
+    """The weights of attention that have as many channels, or a multiple, inside as outside."""
+    heads = {cut.label for cut in found.cuts if cut.kind == "heads"}
+    layers = {layer for cut in found.cuts if cut.label in heads for layer in cut.layers}
+    wide = []
+    for (name, dim), axis in found.axes.items():
+        outside = found.axes.get((name, 1 - dim))
+        if outside is not None and name.rpartition(".")[0] in layers and not heads.isdisjoint(axis.ranks):
+            wide += [(name, dim)] if axis.size % outside.size == 0 else []
+    return wide
+
+
+def _tuned(
+    trials: _Trials, model: nn.Module, found: Plan, options: Sequence[Sequence[Attribute]], wrong: Fault
+) -> Plan:
+    """The plan with other picks, as long as they bring a smaller model further."""
     picks: Picks = {}
-    tried = _chosen(found, options, picks, model)
-    wrong, left = trials.fault(tried, found.cuts), MOST_GUESSES
-    while wrong is not None and left:
+    left = MOST_GUESSES
+    while left:
         # A number that could follow several decisions may follow none, or another one than the likeliest.
         for other in islice(_others(options, picks, model, wrong.place), left):
             left -= 1
-            trial = _chosen(found, options, other, model)
-            now = trials.fault(trial, found.cuts)
-            if now is None or now.progress > wrong.progress:
-                picks, tried, wrong = other, trial, now
+            now = trials.fault(_chosen(found, options, other, model), found.cuts)
+            if now is None:
+                return _chosen(found, options, other, model)
+            if now.progress > wrong.progress:
+                picks, wrong = other, now
                 break
         else:
             break
-    return tried if wrong is None else tried.without(trials.faulty(tried, found.cuts))
+    return _chosen(found, options, picks, model)
 
 
 Picks: TypeAlias = Mapping[tuple[type[nn.Module], str], int]

@@ -1,10 +1,6 @@
 """Models that nobody wrote for search, each with an input."""
 
 import torch
-<<<<<<< HEAD
-import torch.nn.functional as F  # noqa: N812
-=======
->>>>>>> 8bdcced (from_model: tests for each part, a section of the guide, training mode is tried where it uses more layers)
 from torch import nn
 from torch.nn import functional
 
@@ -161,6 +157,21 @@ class Attention(nn.Module):
         return self.proj(x.transpose(1, 2).reshape(b, n, self.num_heads * self.head_dim))
 
 
+class Coupled(nn.Module):
+    """Takes the size of a head from the width that it sees, as many do."""
+
+    def __init__(self, dim, heads):
+        super().__init__()
+        self.num_heads, self.scale = heads, (dim // heads) ** -0.5
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+
+    def forward(self, x):
+        b, n, c = x.shape
+        q, k, v = self.qkv(x).reshape(b, n, 3, self.num_heads, c // self.num_heads).permute(2, 0, 3, 1, 4)
+        x = ((q @ k.transpose(-2, -1)) * self.scale).softmax(-1) @ v
+        return self.proj(x.transpose(1, 2).reshape(b, n, c))
+
+
 class Einsum(nn.Module):
     """Separate projections, einsum, and heads that only the shape knows."""
 
@@ -282,6 +293,7 @@ MODELS = {
     "shuffle": (Shuffle, IMAGE),
     "vit": (ViT, IMAGE),
     "vit-einsum": (lambda: ViT(Einsum), IMAGE),
+    "vit-coupled": (lambda: ViT(Coupled), IMAGE),
     "vit-torch": (lambda: ViT(Torch), IMAGE),
     "mixer": (Mixer, (2, 4, 6)),
     "recurrent": (Recurrent, TOKENS),

@@ -2,10 +2,6 @@
 
 import pytest
 import torch
-<<<<<<< HEAD
-import torch.nn.functional as F  # noqa: N812
-=======
->>>>>>> 8bdcced (from_model: tests for each part, a section of the guide, training mode is tried where it uses more layers)
 from torch import nn
 from torch.nn import functional
 
