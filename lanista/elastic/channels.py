@@ -34,7 +34,7 @@ class Weight:
             along = [grid for grid in self.grids if not _uneven(grid)]
             own = self.grids[dim] if dim < len(self.grids) else None
             along = [grid for grid in along if grid is own] or along
-        return slab(along[0], dim) if along else None
+        return slab(along[0], dim) if len(along) == 1 or (along and not _uneven(along[0])) else None
 
 
 def _uneven(grid: Tensor) -> list[int]:
@@ -134,9 +134,11 @@ class Channels:
         for dim, size in enumerate(constant.shape):
             if size < 2 or labels.shape[dim] < 2 or not self.units.varies(labels, dim):
                 continue
-            found = self.units.classes(thin(labels)).movedim(dim, 0).flatten(1)
+            found = self.units.classes(thin(labels)).movedim(dim, 0)
+            found = found.reshape(len(found), -1)
             least, most = found.amin(1), found.amax(1)
-            still = (thin(constant) == WILD).movedim(dim, 0).flatten(1).any(1)
+            still = (thin(constant) == WILD).movedim(dim, 0)
+            still = still.reshape(len(still), -1).any(1)
             self.fix(most[(least == most) & still], CONSTANT.format(where=where))
 
     def reduce(self, labels: Tensor, dims: Sequence[int], *, keep: bool) -> Tensor:

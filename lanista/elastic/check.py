@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
+from math import isnan
 from random import Random
 from typing import TypeAlias
 
@@ -18,8 +20,8 @@ from lanista.elastic.flow import follow
 from lanista.elastic.plan import Attribute, Cut, Plan, Stage, Wish, plan
 from lanista.elastic.report import Cost, Report
 from lanista.elastic.surgery import build
-from lanista.elastic.trace import FAULTS, Example, Traced, moved, run, trace
-from lanista.elastic.verify import fault, first_line
+from lanista.elastic.trace import FAULTS, Example, Traced, arguments, moved, run, trace
+from lanista.elastic.verify import Fault, fault, first_line
 from lanista.errors import SpaceError
 
 NOTHING = Plan((), (), {}, (), {})
@@ -61,24 +63,40 @@ class _Trials:
             self.example = subject.example
             self.traced = _traced(self._model, self.example)
         self.flow = follow(self.traced, self._model)
+        # What only training uses is in no trace: such models are run in training mode as well.
+        unused = set(self.flow.names.values()) - self.flow.used - dict(self._model.named_buffers()).keys()
+        self._trains = bool(unused) and not self._training_fault(NOTHING, {})
 
-    def fault(self, plan: Plan, cuts: Sequence[Cut]) -> str:
-        """What is wrong if these cuts are made, with the least of each and with other numbers; empty: nothing."""
+    def fault(self, plan: Plan, cuts: Sequence[Cut]) -> Fault | None:
+        """What is wrong if these cuts are made, with the least of each and with other numbers."""
         for seed in range(PATTERNS if len(cuts) > 1 else 1):
             random = Random(seed)
             answers = {cut.label: random.choice(cut.candidates) if seed else cut.candidates[-1] for cut in cuts}
             wrong = fault(self._model, self.traced, self.flow, plan, answers, self.example, meta=self.meta)
-            if wrong:
-                return wrong
+            if wrong is None and self._trains and (words := self._training_fault(plan, answers)):
+                wrong = Fault(words, "", len(self.traced.operations()))
+            if wrong is not None:
+                return replace(wrong, progress=wrong.progress + seed * len(self.traced.operations()))
+        return None
+
+    def _training_fault(self, plan: Plan, answers: Mapping[str, int]) -> str:
+        """Why a smaller model does not run in training mode; empty if it does."""
+        model = build(self._model, plan, answers, meta=self.meta).train()
+        args, kwargs = arguments(self.example)
+        try:
+            with torch.no_grad(), torch.random.fork_rng():
+                model(*args, **kwargs)
+        except FAULTS as error:
+            return f"a smaller model does not run in training mode ({type(error).__name__}: {first_line(error)})"
         return ""
 
     def faulty(self, plan: Plan, cuts: Sequence[Cut], sound: Sequence[Cut] = ()) -> dict[str, str]:
         """The labels of cuts that do not go together with the sound ones, and what is wrong, by halving."""
-        wrong = self.fault(plan, [*sound, *cuts])
-        if not wrong:
+        wrong = self.fault(plan, [*sound, *cuts]) if cuts else None
+        if wrong is None:
             return {}
         if len(cuts) == 1:
-            return {cuts[0].label: wrong}
+            return {cuts[0].label: wrong.words}
         half = len(cuts) // 2
         found = self.faulty(plan, cuts[:half], sound)
         sound = [*sound, *(cut for cut in cuts[:half] if cut.label not in found)]
@@ -108,8 +126,7 @@ def settled(subject: Subject, wish: Wish) -> tuple[Plan, Report]:
         SpaceError: as `from_model`.
     """
     trials = _Trials(subject)
-    found = plan(trials.flow, subject.model, wish)
-    found = _with_attributes(trials, subject.model, found)
+    found = _sound(trials, subject.model, wish)
     if "depth" in wish.kinds:
         candidates = stages(trials.traced, subject.model, wish.keep)
         held = [stage for stage in candidates if trials.shrinks(found, stage, stage.candidates[-1])]
@@ -129,47 +146,81 @@ def settled(subject: Subject, wish: Wish) -> tuple[Plan, Report]:
     return found, Report(decisions, found.fixed, gap, costs[0], costs[1])
 
 
-def _with_attributes(trials: _Trials, model: nn.Module, found: Plan) -> Plan:
-    """Add the attributes that follow, and take out the decisions that fail all the same."""
-    found = replace(found, attributes=tuple(known(model, found)))
+def _sound(trials: _Trials, model: nn.Module, wish: Wish) -> Plan:
+    """A plan without the decisions that fail."""
     whole = build(model, NOTHING, {}, meta=trials.meta)
-    options = guesses(whole, found, trials.example) if found.cuts else []
+    found, options = _guessed(trials, whole, wish)
+    tried = _chosen(found, options, {}, model)
+    wrong = trials.fault(tried, found.cuts)
+    coupled = _as_wide(found)
+    if wrong is not None and coupled:
+        # Much code takes the size of a head from the width that it sees: width // num_heads.
+        free, trials.flow = trials.flow, follow(trials.traced, model, coupled)
+        found_too, options_too = _guessed(trials, whole, wish)
+        tried_too = _chosen(found_too, options_too, {}, model)
+        wrong_too = trials.fault(tried_too, found_too.cuts)
+        if wrong_too is None or wrong_too.progress > wrong.progress:
+            found, options, tried, wrong = found_too, options_too, tried_too, wrong_too
+        else:
+            trials.flow = free
+    if wrong is None:
+        return tried
+    tried = _tuned(trials, model, found, options, wrong)
+    return tried.without(trials.faulty(tried, tried.cuts))
+
+
+def _guessed(trials: _Trials, whole: nn.Module, wish: Wish) -> tuple[Plan, list[list[Attribute]]]:
+    """A plan with the attributes that surely follow, and the options for others."""
+    found = plan(trials.flow, whole, wish)
+    found = replace(found, attributes=tuple(known(whole, found)))
+    return found, guesses(whole, found, trials.example) if found.cuts else []
+
+
+def _as_wide(found: Plan) -> list[tuple[str, int]]:
+    """The weights of attention that have as many channels, or a multiple, inside as outside."""
+    heads = {cut.label for cut in found.cuts if cut.kind == "heads"}
+    layers = {layer for cut in found.cuts if cut.label in heads for layer in cut.layers}
+    wide = []
+    for (name, dim), axis in found.axes.items():
+        outside = found.axes.get((name, 1 - dim))
+        if outside is not None and name.rpartition(".")[0] in layers and not heads.isdisjoint(axis.ranks):
+            wide += [(name, dim)] if axis.size % outside.size == 0 else []
+    return wide
+
+
+def _tuned(
+    trials: _Trials, model: nn.Module, found: Plan, options: Sequence[Sequence[Attribute]], wrong: Fault
+) -> Plan:
+    """The plan with other picks, as long as they bring a smaller model further."""
     picks: Picks = {}
-    tried = _chosen(found, options, picks, model)
-    bad = trials.faulty(tried, found.cuts)
     left = MOST_GUESSES
-    while bad and left:
+    while left:
         # A number that could follow several decisions may follow none, or another one than the likeliest.
-        for other in _others(found, options, picks, model, set(bad)):
+        for other in islice(_others(options, picks, model, wrong.place), left):
             left -= 1
-            trial = _chosen(found, options, other, model)
-            if not trials.fault(trial, [cut for cut in found.cuts if cut.label in bad][:1]):
-                fewer = trials.faulty(trial, found.cuts)
-                if len(fewer) < len(bad):
-                    picks, bad, tried = other, fewer, trial
-                    break
-            if not left:
+            now = trials.fault(_chosen(found, options, other, model), found.cuts)
+            if now is None:
+                return _chosen(found, options, other, model)
+            if now.progress > wrong.progress:
+                picks, wrong = other, now
                 break
         else:
             break
-    return tried.without(bad)
+    return _chosen(found, options, picks, model)
 
 
 Picks: TypeAlias = Mapping[tuple[type[nn.Module], str], int]
 """For a class of modules and the name of an attribute, which of its options is taken."""
 
 
-def _others(
-    found: Plan, options: Sequence[Sequence[Attribute]], picks: Picks, model: nn.Module, labels: Collection[str]
-) -> Iterator[Picks]:
-    """Other picks for one of the attributes that could follow these cuts: none, or a less likely one."""
-    seen = set()
-    for attributes in options:
+def _others(options: Sequence[Sequence[Attribute]], picks: Picks, model: nn.Module, place: str) -> Iterator[Picks]:
+    """Other picks for one attribute: none of its options, or a less likely one. Those of one module come first."""
+    seen = set(picks)
+    for attributes in sorted(options, key=lambda attributes: attributes[0].path != place):
         name = (type(model.get_submodule(attributes[0].path)), attributes[0].name)
-        if name in seen or name in picks or all(found.axes[a.axis].ranks.keys().isdisjoint(labels) for a in attributes):
-            continue
+        if name not in seen:
+            yield from ({**picks, name: number} for number in range(len(attributes), 0, -1))
         seen.add(name)
-        yield from ({**picks, name: number} for number in range(len(attributes), 0, -1))
 
 
 def _chosen(found: Plan, options: Sequence[Sequence[Attribute]], picks: Picks, model: nn.Module) -> Plan:
@@ -190,11 +241,16 @@ def difference(subject: Subject, full: nn.Module) -> float | None:
         ours = run(subject.model, subject.example)
         torch.manual_seed(0)
         theirs = run(full, subject.example)
-    gaps = [
-        float((one.double() - other.double()).abs().nan_to_num(0.0).max()) if one.numel() else 0.0
-        for one, other in zip(ours, theirs, strict=True)
-    ]
-    return max(gaps, default=0.0)
+    return max((_gap(one, other) for one, other in zip(ours, theirs, strict=True)), default=0.0)
+
+
+def _gap(one: torch.Tensor, other: torch.Tensor) -> float:
+    if one.shape != other.shape:
+        return float("inf")
+    if not one.numel() or bool(((one == other) | (one.isnan() & other.isnan())).all()):
+        return 0.0
+    gap = float((one.double() - other.double()).abs().max())
+    return float("inf") if isnan(gap) else gap
 
 
 def _cost(model: nn.Module, example: Example) -> Cost:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,8 +39,15 @@ class Flow:
     names: Mapping[str, str]
 
 
-def follow(traced: Traced, model: nn.Module) -> Flow:
-    """Follow the channels of a traced model through all its operations, until nothing new is tied."""
+def follow(traced: Traced, model: nn.Module, coupled: Collection[tuple[str, int]] = ()) -> Flow:
+    """Follow the channels of a traced model through all its operations, until nothing new is tied.
+
+    Args:
+        traced: the forward pass.
+        model: what was traced.
+        coupled: weights, each with its output dimension, of attention whose code needs as many channels inside as
+            outside: each channel of a query is tied to one of the input.
+    """
     names = _tied(model)
     weights = {node: names.get(name, name) for node, name in traced.weights.items()}
     with torch.device("cpu"):
@@ -57,6 +64,10 @@ def follow(traced: Traced, model: nn.Module) -> Flow:
             values = _walk(traced, weights, modes, channels)
             found = {node: value for node, value in values.items() if isinstance(value, Tensor)}
             _attention_modules(model, channels)
+            for name, dim in coupled:
+                inputs = channels.axes[name, 1 - dim]
+                for part in channels.axes[name, dim].view(-1, len(inputs)):
+                    channels.units.tie(part, inputs)
             if not _straighten(channels, found) and torch.equal(before, channels.units.state()):
                 break
     used = frozenset(name for node, name in weights.items() if node.users)

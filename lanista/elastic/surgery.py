@@ -54,7 +54,8 @@ def _slice(
     if part.data_ptr() == value.data_ptr() and not meta:
         part = part.clone()
     if isinstance(value, nn.Parameter):
-        return nn.Parameter(part, requires_grad=value.requires_grad)
+        part = nn.Parameter(part, requires_grad=value.requires_grad)
+    vars(part).update(vars(value))  # what optimisers and libraries note on parameters
     return part
 
 

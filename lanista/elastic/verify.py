@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,21 @@ LAYOUT = frozenset({"contiguous", "clone", "alias"})
 """Operations that torch may leave out for some memory layouts."""
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a smaller model.
+
+    Attributes:
+        words: the first thing that is.
+        place: path of the module that it happens in, as far as known.
+        progress: how much comes before it; comparable between versions of one model.
+    """
+
+    words: str
+    place: str
+    progress: float
+
+
 def fault(
     model: nn.Module,
     traced: Traced,
@@ -27,8 +43,8 @@ def fault(
     example: Example,
     *,
     meta: bool,
-) -> str:
-    """What is wrong with a smaller model, in words; empty if it does the same operations with the sizes foreseen.
+) -> Fault | None:
+    """What is wrong with a smaller model; None if it does the same operations with the sizes foreseen.
 
     Args:
         model: the full model.
@@ -39,21 +55,32 @@ def fault(
         example: on the device that the models are built on.
         meta: whether that is the meta device.
     """
+    ended: list[nn.Module] = []
     try:
         expected = sizes(flow, plan, answers)
-        smaller = trace(build(model, plan, answers, meta=meta), example)
+        smaller = build(model, plan, answers, meta=meta)
+        for module in smaller.modules():
+            module.register_forward_hook(lambda module, *_: ended.append(module))
+        found = trace(smaller, example)
     except FAULTS as error:
-        return f"a smaller model does not run ({type(error).__name__}: {first_line(error)})"
-    ours, theirs = _telling(traced), _telling(smaller)
-    for node, other in zip(ours, theirs, strict=False):
+        words = f"a smaller model does not run ({type(error).__name__}: {first_line(error)})"
+        return Fault(words, "", 1 - 1 / (1 + len(ended)))
+    ours, theirs = _telling(traced), _telling(found)
+    for number, (node, other) in enumerate(zip(ours, theirs, strict=False), 1):
         if node.target is not other.target:
-            return f"a smaller model runs {operation(other)} in {place(other)} instead of {operation(node)}"
+            words = f"a smaller model runs {operation(other)} instead of {operation(node)} in {_named(node)}"
+            return Fault(words, place(node), number)
         if node in expected and expected[node] != shape(other):
-            return (
-                f"{operation(node)} in {place(node) or 'the model itself'} gives {list(shape(other) or ())} "
+            words = (
+                f"{operation(node)} in {_named(node)} gives {list(shape(other) or ())} "
                 f"instead of {list(expected[node])} in a smaller model"
             )
-    return "" if len(ours) == len(theirs) else "a smaller model runs other operations"
+            return Fault(words, place(node), number)
+    return None if len(ours) == len(theirs) else Fault("a smaller model runs other operations", "", len(ours))
+
+
+def _named(node: Node) -> str:
+    return place(node) or "the model itself"
 
 
 def _telling(traced: Traced) -> list[Node]:

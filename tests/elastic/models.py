@@ -1,8 +1,8 @@
 """Models that nobody wrote for search, each with an input."""
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import nn
+from torch.nn import functional
 
 
 class Basic(nn.Module):
@@ -18,7 +18,7 @@ class Basic(nn.Module):
 
     def forward(self, x):
         skip = x if self.downsample is None else self.downsample(x)
-        return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))) + skip)
+        return functional.relu(self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x))))) + skip)
 
 
 class Bottleneck(nn.Module):
@@ -39,7 +39,7 @@ class Bottleneck(nn.Module):
         self.skip = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride)
 
     def forward(self, x):
-        return F.relu(self.body(x) + self.skip(x))
+        return functional.relu(self.body(x) + self.skip(x))
 
 
 class ResNet(nn.Module):
@@ -90,7 +90,7 @@ class MobileNet(nn.Module):
         self.classifier = nn.Sequential(nn.Dropout(0.1), nn.Linear(32, 5))
 
     def forward(self, x):
-        return self.classifier(torch.flatten(F.adaptive_avg_pool2d(self.features(x), 1), 1))
+        return self.classifier(torch.flatten(functional.adaptive_avg_pool2d(self.features(x), 1), 1))
 
 
 class DenseNet(nn.Module):
@@ -107,7 +107,7 @@ class DenseNet(nn.Module):
         features = [self.stem(x)]
         for step in self.steps:
             features.append(step(torch.cat(features, 1)))
-        return self.head(F.max_pool2d(torch.cat(features, 1), 4).flatten(1))
+        return self.head(functional.max_pool2d(torch.cat(features, 1), 4).flatten(1))
 
 
 class UNet(nn.Module):
@@ -157,6 +157,21 @@ class Attention(nn.Module):
         return self.proj(x.transpose(1, 2).reshape(b, n, self.num_heads * self.head_dim))
 
 
+class Coupled(nn.Module):
+    """Takes the size of a head from the width that it sees, as many do."""
+
+    def __init__(self, dim, heads):
+        super().__init__()
+        self.num_heads, self.scale = heads, (dim // heads) ** -0.5
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+
+    def forward(self, x):
+        b, n, c = x.shape
+        q, k, v = self.qkv(x).reshape(b, n, 3, self.num_heads, c // self.num_heads).permute(2, 0, 3, 1, 4)
+        x = ((q @ k.transpose(-2, -1)) * self.scale).softmax(-1) @ v
+        return self.proj(x.transpose(1, 2).reshape(b, n, c))
+
+
 class Einsum(nn.Module):
     """Separate projections, einsum, and heads that only the shape knows."""
 
@@ -193,7 +208,7 @@ class Block(nn.Module):
 
     def forward(self, x):
         x = x + self.attn(self.norm1(x))
-        return x + self.gamma * self.fc2(F.gelu(self.fc1(self.norm2(x))))
+        return x + self.gamma * self.fc2(functional.gelu(self.fc1(self.norm2(x))))
 
 
 class ViT(nn.Module):
@@ -278,6 +293,7 @@ MODELS = {
     "shuffle": (Shuffle, IMAGE),
     "vit": (ViT, IMAGE),
     "vit-einsum": (lambda: ViT(Einsum), IMAGE),
+    "vit-coupled": (lambda: ViT(Coupled), IMAGE),
     "vit-torch": (lambda: ViT(Torch), IMAGE),
     "mixer": (Mixer, (2, 4, 6)),
     "recurrent": (Recurrent, TOKENS),

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import nn
+from torch.nn import functional
 
 from lanista.elastic.flow import follow
 from lanista.elastic.trace import trace
@@ -48,13 +48,13 @@ STAYS = [0] * 8
     ("between", "expected"),
     [
         (lambda a, b, s: a + b, [FREE, FREE, FREE]),
-        (lambda a, b, s: F.gelu(a) * b.sigmoid() - a, [FREE, FREE, FREE]),
+        (lambda a, b, s: functional.gelu(a) * b.sigmoid() - a, [FREE, FREE, FREE]),
         (lambda a, b, s: torch.where(a > 0, a, b), [FREE, FREE, FREE]),
         (lambda a, b, s: a * s + b * 2, [FREE, FREE, FREE]),
-        (lambda a, b, s: F.layer_norm(a, (8,), s) + b.mean(-1, keepdim=True), [FREE, OTHER, FREE]),
-        (lambda a, b, s: F.rms_norm(a, (8,)) + b.amax(1, keepdim=True), [FREE, FREE, FREE]),
+        (lambda a, b, s: functional.layer_norm(a, (8,), s) + b.mean(-1, keepdim=True), [FREE, OTHER, FREE]),
+        (lambda a, b, s: functional.rms_norm(a, (8,)) + b.amax(1, keepdim=True), [FREE, FREE, FREE]),
         (lambda a, b, s: a.softmax(-1) + b.cumsum(1), [FREE, FREE, FREE]),
-        (lambda a, b, s: F.dropout(a, 0.5, False).contiguous().to(torch.float64).float(), [FREE, OTHER, FREE]),
+        (lambda a, b, s: functional.dropout(a, 0.5, False).contiguous().to(torch.float64).float(), [FREE, OTHER, FREE]),
         (lambda a, b, s: a.flip(-1) + b, [FREE, FREE[::-1], FREE[::-1]]),
         (lambda a, b, s: a.roll(1, -1) + b, [FREE, [8, *FREE[:7]], [8, *FREE[:7]]]),
         (lambda a, b, s: (a.transpose(1, 2) @ b).mean(1, keepdim=True), [STAYS, STAYS, STAYS]),
@@ -84,14 +84,22 @@ def test_rows_of_channels(between, expected):
     ("between", "width", "expected"),
     [
         (lambda a, b, s: torch.cat([a, b], 1), 16, [FREE, OTHER, [*FREE, *OTHER]]),
-        (lambda a, b, s: F.max_pool2d(a, 2) + F.avg_pool2d(b, 2), 8, [FREE, FREE, FREE]),
-        (lambda a, b, s: F.interpolate(a, scale_factor=2) + b.mean((2, 3), keepdim=True), 8, [FREE, FREE, FREE]),
-        (lambda a, b, s: F.adaptive_avg_pool2d(a, 1) * b, 8, [FREE, FREE, FREE]),
-        (lambda a, b, s: F.batch_norm(a, s.detach(), s.detach().abs()), 8, [FREE, OTHER, FREE]),
-        (lambda a, b, s: F.pad(a, (1, 1, 1, 1)), 8, [FREE, OTHER, FREE]),
-        (lambda a, b, s: F.pad(a, (1, 1, 1, 1), mode="reflect"), 8, [FREE, OTHER, FREE]),
-        (lambda a, b, s: F.pad(a, (0, 0, 0, 0, 2, 2)), 12, [FREE, OTHER, [0, 0, *FREE, 0, 0]]),
-        (lambda a, b, s: F.pixel_shuffle(a, 2), 2, [[1, 1, 1, 1, 2, 2, 2, 2], [3, 4, 5, 6, 7, 8, 9, 10], [1, 2]]),
+        (lambda a, b, s: functional.max_pool2d(a, 2) + functional.avg_pool2d(b, 2), 8, [FREE, FREE, FREE]),
+        (
+            lambda a, b, s: functional.interpolate(a, scale_factor=2) + b.mean((2, 3), keepdim=True),
+            8,
+            [FREE, FREE, FREE],
+        ),
+        (lambda a, b, s: functional.adaptive_avg_pool2d(a, 1) * b, 8, [FREE, FREE, FREE]),
+        (lambda a, b, s: functional.batch_norm(a, s.detach(), s.detach().abs()), 8, [FREE, OTHER, FREE]),
+        (lambda a, b, s: functional.pad(a, (1, 1, 1, 1)), 8, [FREE, OTHER, FREE]),
+        (lambda a, b, s: functional.pad(a, (1, 1, 1, 1), mode="reflect"), 8, [FREE, OTHER, FREE]),
+        (lambda a, b, s: functional.pad(a, (0, 0, 0, 0, 2, 2)), 12, [FREE, OTHER, [0, 0, *FREE, 0, 0]]),
+        (
+            lambda a, b, s: functional.pixel_shuffle(a, 2),
+            2,
+            [[1, 1, 1, 1, 2, 2, 2, 2], [3, 4, 5, 6, 7, 8, 9, 10], [1, 2]],
+        ),
         (
             lambda a, b, s: a.unflatten(1, (2, 4)).mean(1),
             4,
@@ -100,7 +108,7 @@ def test_rows_of_channels(between, expected):
         (lambda a, b, s: torch.mul(*a.chunk(2, 1)), 4, [[1, 2, 3, 4] * 2, [5, 6, 7, 8, 9, 10, 11, 12], [1, 2, 3, 4]]),
         (lambda a, b, s: a[:, :3], 3, [FREE, OTHER, [1, 2, 3]]),
         (
-            lambda a, b, s: F.group_norm(a, 4, s, s),
+            lambda a, b, s: functional.group_norm(a, 4, s, s),
             8,
             [[1, 1, 2, 2, 3, 3, 4, 4], [5, 6, 7, 8, 9, 10, 11, 12], [1, 1, 2, 2, 3, 3, 4, 4]],
         ),
@@ -118,7 +126,7 @@ def test_images_with_channels(between, width, expected):
 
 
 def heads(q, k, v):
-    return F.scaled_dot_product_attention(*(x.unflatten(-1, (2, 4)).transpose(1, 2) for x in (q, k, v)))
+    return functional.scaled_dot_product_attention(*(x.unflatten(-1, (2, 4)).transpose(1, 2) for x in (q, k, v)))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +134,7 @@ def heads(q, k, v):
     [
         lambda a, b, s: heads(a, b, a).transpose(1, 2).flatten(2),
         lambda a, b, s: (
-            heads(F.layer_norm(a.unflatten(-1, (2, 4)), (4,)).flatten(2), b * 1, a).transpose(1, 2).flatten(2)
+            heads(functional.layer_norm(a.unflatten(-1, (2, 4)), (4,)).flatten(2), b * 1, a).transpose(1, 2).flatten(2)
         ),
         lambda a, b, s: heads(a * torch.arange(4).repeat(2).view(2, 4).flatten()[:1], b, a).transpose(1, 2).flatten(2),
     ],
@@ -139,7 +147,7 @@ def test_heads_of_keys_may_serve_several_queries():
     def between(a, b, s):
         q = a.unflatten(-1, (4, 2)).transpose(1, 2)
         k = b[..., :4].unflatten(-1, (2, 2)).transpose(1, 2).repeat_interleave(2, 1)
-        return F.scaled_dot_product_attention(q, k, k).transpose(1, 2).flatten(2)
+        return functional.scaled_dot_product_attention(q, k, k).transpose(1, 2).flatten(2)
 
     one, two, last = classes(between)
     assert one == last == [1] * 4 + [2] * 4

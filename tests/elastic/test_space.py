@@ -200,6 +200,17 @@ def test_heads_of_torchs_attention_follow_the_width():
     assert smaller(example).shape == (2, 5)
 
 
+def test_heads_follow_the_width_where_the_code_divides_it_by_their_number():
+    model, example, space = elastic("vit-coupled")
+    assert space.decisions["patch/width"].options == (32, 24, 16, 8)
+    assert "blocks.0.attn/heads" not in space.decisions
+    smaller = space.build({**space.decisions.default(), "patch/width": 24})
+    attention, whole = smaller.blocks[0].attn, model.blocks[0].attn
+    assert attention.num_heads == 3
+    assert torch.equal(attention.qkv.weight[24:48], whole.qkv.weight[32:56, :24])
+    assert smaller(example).shape == (2, 5)
+
+
 def test_numbers_in_modules_fit_their_weights():
     _, _, space = elastic("bottleneck")
     model = space.build(small(space))
