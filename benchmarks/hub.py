@@ -1,6 +1,6 @@
-"""Figures of every space of the hub: `python benchmarks/hub.py [NAME ...]` writes docs/hub.jsonl.
+"""Figures of every space of the hub: `python benchmarks/hub.py [--trace] [NAME ...]` writes docs/hub.jsonl.
 
-Each space is traced in a process of its own, for its time and memory. Least and greatest costs are exact where a cost
+Each space is traced in a process of its own, for its time and memory; with `--trace` only that is done again. Least and greatest costs are exact where a cost
 turns out to be a sum over decisions; otherwise, and for medians, random architectures are looked at.
 """
 
@@ -46,13 +46,19 @@ def spread(space: ModelSpace, measure: Measure, seconds: float) -> dict[str, obj
     return {"least": least, "median": statistics.median(values), "greatest": greatest, "exact": exact}
 
 
-def figures(entry: Entry) -> dict[str, object]:
-    """All figures of one space, in this process."""
+def traced(entry: Entry) -> dict[str, object]:
+    """Seconds and memory that it takes to make the space."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    space = entry.space()
+    entry.space()
     seconds = time.perf_counter() - start
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return {"trace_seconds": round(seconds, 2), "trace_mib": round(grown)}
+
+
+def figures(entry: Entry) -> dict[str, object]:
+    """All other figures."""
+    space = entry.space()
     known = []
     for one in entry.known:
         model = entry.space(**one.settings)
@@ -76,23 +82,26 @@ def figures(entry: Entry) -> dict[str, object]:
         "decisions": len(space.decisions),
         "size": str(space.decisions.size),
         "published_size": entry.size,
-        "trace_seconds": round(seconds, 2),
-        "trace_mib": round(grown),
         "parameters": spread(space, parameters, 60),
         "macs": spread(space, macs, 60),
         "known": known,
     }
 
 
+STEPS = {"--traced": traced, "--figures": figures}
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
+    if sys.argv[1:2] and sys.argv[1] in STEPS:
         torch.set_num_threads(1)
-        print(json.dumps(figures(hub.CATALOG[sys.argv[2]])))
+        print(json.dumps(STEPS[sys.argv[1]](hub.CATALOG[sys.argv[2]])))
         sys.exit()
     old = [json.loads(line) for line in RECORD.read_text().splitlines()] if RECORD.exists() else []
     found = {line["name"]: line for line in old}
-    for name in sys.argv[1:] or hub.CATALOG:
-        run = subprocess.run([sys.executable, __file__, "--one", name], stdout=subprocess.PIPE, text=True, check=True)
-        found[name] = json.loads(run.stdout)
-        print(run.stdout, flush=True)
+    names = [name for name in sys.argv[1:] if name != "--trace"]
+    for name in names or hub.CATALOG:
+        for step in ["--traced"] if "--trace" in sys.argv else STEPS:
+            command = [sys.executable, __file__, step, name]
+            run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            found[name] = {**found.get(name, {}), **json.loads(run.stdout)}
+        print(json.dumps(found[name]), flush=True)
         RECORD.write_text("".join(json.dumps(found[name]) + "\n" for name in hub.CATALOG if name in found))
