@@ -1,7 +1,8 @@
 """Figures of every space of the hub: `python benchmarks/hub.py [--trace] [NAME ...]` writes docs/hub.jsonl.
 
-Each space is traced in a process of its own, for its time and memory; with `--trace` only that is done again. Least and greatest costs are exact where a cost
-turns out to be a sum over decisions; otherwise, and for medians, random architectures are looked at.
+Each space is traced in a process of its own, for its time and memory; with `--trace` only that is done again. Least
+and greatest costs are exact where a cost turns out to be a sum over decisions; otherwise, and for medians, random
+architectures are looked at.
 """
 
 from __future__ import annotations
