@@ -48,7 +48,7 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", ["cli.md", "benchmarks.md", "architecture.svg", "space.svg"])
+@pytest.mark.parametrize("name", ["cli.md", "benchmarks.md", "hub.md", "architecture.svg", "space.svg"])
 def test_generated_pages_are_current(name):
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     generate = importlib.util.module_from_spec(spec)

@@ -1,15 +1,23 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from lanista import hub
 from lanista.errors import SpaceError
 from lanista.hub import CATALOG, known
+from lanista.profile import parameters
+
+
+RECORD = Path(__file__).parent.parent.parent / "docs" / "hub.jsonl"
+RECORDED = {one["name"]: one for line in RECORD.read_text().splitlines() for one in json.loads(line)["known"]}
 
 
 @pytest.mark.parametrize("name", [one.name for entry in CATALOG.values() for one in entry.known])
-def test_a_known_architecture_is_in_its_space(name):
+def test_a_known_architecture_has_the_parameters_that_the_page_shows(name):
     space, architecture = known(name)
     assert space.decisions.validate(architecture) == architecture
-    assert sum(p.numel() for p in space.sketch(architecture).parameters()) > 0
+    assert parameters(space.sketch(architecture)).value == RECORDED[name]["parameters"]
 
 
 def test_names_are_known_once_and_others_are_refused():
