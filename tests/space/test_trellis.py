@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lanista.space import Categorical, Decision, Integer, Real, SearchSpace
+from lanista.space import Categorical, Decision, Integer, Real, SearchSpace, trellis
 from lanista.space.census import INACTIVE
 from lanista.space.limit import Limit, Sum, Term
 from lanista.space.trellis import TooWide, Trellis
@@ -48,17 +48,17 @@ def test_shares_and_draws_are_those_of_the_list_of_all_architectures(data, space
     limit = Limit(cost, least, bound)
     allowed = [a for a in every if not limit.excess(a)]
     for uniform in WEIGHTS:
-        trellis = Trellis(space.positioned, cost, uniform)
-        assert trellis.least == pytest.approx(values[0])
-        assert trellis.greatest == pytest.approx(values[-1])
-        share = trellis.limit(limit)
+        made = Trellis(space.positioned, cost, uniform)
+        assert made.least == pytest.approx(values[0])
+        assert made.greatest == pytest.approx(values[-1])
+        share = made.limit(limit)
         likely = sum(chance(space, a) for a in allowed)
         expected = likely if uniform == "decisions" else len(allowed) / len(every)
         assert share >= expected - 1e-9
         if all(float(amount).is_integer() for term in cost.terms for _, amount in term.table):
             assert share == pytest.approx(expected)
         random = Random(0)
-        drawn = [dict(zip(space.labels, values_of(space, trellis.draw(random)), strict=True)) for _ in range(20)]
+        drawn = [dict(zip(space.labels, values_of(space, made.draw(random)), strict=True)) for _ in range(20)]
         for architecture in drawn:
             kept = {label: value for label, value in architecture.items() if value is not INACTIVE}
             assert space.validate(kept) == kept
@@ -113,7 +113,8 @@ def test_a_continuous_decision_that_costs_nothing_is_drawn_as_ever():
     assert sorted(a["lr"] for a in drawn)[250] == pytest.approx(10**-2.5, rel=0.3)
 
 
-def test_terms_that_tie_too_much_together_are_refused():
+def test_terms_that_tie_too_much_together_are_refused(monkeypatch):
+    monkeypatch.setattr(trellis, "MOST_EDGES", 5_000)
     labels = [f"d{i}" for i in range(20)]
     space = SearchSpace({label: Categorical(range(8)) for label in labels})
     ends = [Term([labels[i], labels[-1 - i]], [({labels[i]: a, labels[-1 - i]: b}, a * b)
@@ -124,8 +125,8 @@ def test_terms_that_tie_too_much_together_are_refused():
 
 def test_a_space_without_decisions_keeps_a_limit_or_does_not():
     cost = Sum("cost", [], 5)
-    trellis = Trellis([], cost, "decisions")
-    assert (trellis.limit(Limit(cost, most=5)), trellis.limit(Limit(cost, most=4)), trellis.draw(Random(0))) == (
+    made = Trellis([], cost, "decisions")
+    assert (made.limit(Limit(cost, most=5)), made.limit(Limit(cost, most=4)), made.draw(Random(0))) == (
         1,
         0,
         [],
@@ -137,8 +138,8 @@ def test_two_decisions_are_drawn_far_out_in_the_tail():
     space = SearchSpace({f"d{i}": Categorical(range(6)) for i in range(25)})
     amounts = [[random.uniform(0, 1e6) for _ in range(6)] for _ in range(25)]
     cost = Sum("cost", [Term([f"d{i}"], [({f"d{i}": v}, amounts[i][v]) for v in range(6)]) for i in range(25)])
-    trellis = Trellis(space.positioned, cost, "decisions")
-    most = trellis.least * 1.5
+    made = Trellis(space.positioned, cost, "decisions")
+    most = made.least * 1.5
     limited = space.constrain(Limit(cost, most=most))
     assert all(cost.of(limited.sample(random)) <= most for _ in range(200))
     assert limited.acceptance.rate > 0.5
