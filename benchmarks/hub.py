@@ -26,6 +26,8 @@ from lanista.space.limit import Sum
 
 RECORD = Path(__file__).parent.parent / "docs" / "hub.jsonl"
 SAMPLES = 100
+SECONDS = 30
+"""About so long each cost is sampled, and learnt."""
 
 
 def spread(space: ModelSpace, measure: Measure, seconds: float) -> dict[str, object]:
@@ -83,8 +85,8 @@ def figures(entry: Entry) -> dict[str, object]:
         "decisions": len(space.decisions),
         "size": str(space.decisions.size),
         "published_size": entry.size,
-        "parameters": spread(space, parameters, 60),
-        "macs": spread(space, macs, 60),
+        "parameters": spread(space, parameters, SECONDS),
+        "macs": spread(space, macs, SECONDS),
         "known": known,
     }
 
