@@ -148,32 +148,17 @@ def settled(subject: Subject, wish: Wish) -> tuple[Plan, Report]:
 
 def _sound(trials: _Trials, model: nn.Module, wish: Wish) -> Plan:
     """A plan without the decisions that fail."""
-    whole = build(model, NOTHING, {}, meta=trials.meta)
-    found, options = _guessed(trials, whole, wish)
-    tried = _chosen(found, options, {}, model)
-    wrong = trials.fault(tried, found.cuts)
+    found, wrong = _tuned(trials, model, wish)
     coupled = _as_wide(found)
     if wrong is not None and coupled:
         # Much code takes the size of a head from the width that it sees: width // num_heads.
         free, trials.flow = trials.flow, follow(trials.traced, model, coupled)
-        found_too, options_too = _guessed(trials, whole, wish)
-        tried_too = _chosen(found_too, options_too, {}, model)
-        wrong_too = trials.fault(tried_too, found_too.cuts)
-        if wrong_too is None or wrong_too.progress > wrong.progress:
-            found, options, tried, wrong = found_too, options_too, tried_too, wrong_too
+        other, still = _tuned(trials, model, wish)
+        if still is None or still.progress > wrong.progress:
+            found, wrong = other, still
         else:
             trials.flow = free
-    if wrong is None:
-        return tried
-    tried = _tuned(trials, model, found, options, wrong)
-    return tried.without(trials.faulty(tried, tried.cuts))
-
-
-def _guessed(trials: _Trials, whole: nn.Module, wish: Wish) -> tuple[Plan, list[list[Attribute]]]:
-    """A plan with the attributes that surely follow, and the options for others."""
-    found = plan(trials.flow, whole, wish)
-    found = replace(found, attributes=tuple(known(whole, found)))
-    return found, guesses(whole, found, trials.example) if found.cuts else []
+    return found if wrong is None else found.without(trials.faulty(found, found.cuts))
 
 
 def _as_wide(found: Plan) -> list[tuple[str, int]]:
@@ -188,25 +173,25 @@ def _as_wide(found: Plan) -> list[tuple[str, int]]:
     return wide
 
 
-def _tuned(
-    trials: _Trials, model: nn.Module, found: Plan, options: Sequence[Sequence[Attribute]], wrong: Fault
-) -> Plan:
-    """The plan with other picks, as long as they bring a smaller model further."""
+def _tuned(trials: _Trials, model: nn.Module, wish: Wish) -> tuple[Plan, Fault | None]:
+    """A plan, with the numbers in modules that follow it as far as that is found out; and what is still wrong."""
+    whole = build(model, NOTHING, {}, meta=trials.meta)
+    found = plan(trials.flow, whole, wish)
+    found = replace(found, attributes=tuple(known(whole, found)))
+    options = guesses(whole, found, trials.example) if found.cuts else []
     picks: Picks = {}
-    left = MOST_GUESSES
-    while left:
+    wrong, left = trials.fault(_chosen(found, options, picks, model), found.cuts), MOST_GUESSES
+    while wrong is not None and left:
         # A number that could follow several decisions may follow none, or another one than the likeliest.
         for other in islice(_others(options, picks, model, wrong.place), left):
             left -= 1
             now = trials.fault(_chosen(found, options, other, model), found.cuts)
-            if now is None:
-                return _chosen(found, options, other, model)
-            if now.progress > wrong.progress:
+            if now is None or now.progress > wrong.progress:
                 picks, wrong = other, now
                 break
         else:
             break
-    return _chosen(found, options, picks, model)
+    return _chosen(found, options, picks, model), wrong
 
 
 Picks: TypeAlias = Mapping[tuple[type[nn.Module], str], int]
