@@ -8,6 +8,7 @@ import math
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -20,6 +21,7 @@ from torch import nn
 
 from lanista.errors import LanistaError, SpaceError
 from lanista.model import ModelSpace
+from lanista.profile.attribution import Unlearnable, learn
 from lanista.profile.base import Example, Measure, Measurement
 from lanista.profile.clock import Latency
 from lanista.profile.operation import Operation, operations
@@ -174,8 +176,10 @@ class LatencyTable(Measure):
     def cover(self, space: ModelSpace, *, samples: int = 100, seed: int = 0, example_input: Example = None) -> int:
         """Measure the operations of a space before a search.
 
-        Random architectures are looked at, and then further ones that have an answer not seen yet, as far as a hundred
-        times `samples` draws find them. Operations that only rare combinations of answers have can be missed.
+        Random architectures are looked at, then further ones that have an answer not seen yet, as far as a hundred
+        times `samples` draws find them, and then all that a limit on this table would look at: so `load` and
+        `ModelSpace.constrain` find every operation that they need where the latency is a sum over decisions. Elsewhere
+        operations that only rare combinations of answers have can be missed.
 
         Args:
             space: the space.
@@ -187,12 +191,15 @@ class LatencyTable(Measure):
             how many operations were new.
         """
         before, random, seen = len(self._entries), Random(seed), set[tuple[str, str]]()
+        example = _example(space, example_input)
         for draw in range(100 * samples):
             architecture = space.sample(random)
             answers = set(_answers(architecture))
             if draw < samples or not answers <= seen:
-                self._found(space.sketch(architecture), _example(space, example_input))
+                self._found(space.sketch(architecture), example)
             seen |= answers
+        with suppress(Unlearnable):
+            learn(space.decisions, lambda architecture: self.parts(space.sketch(architecture), example), self.name)
         return len(self._entries) - before
 
     def calibrate(

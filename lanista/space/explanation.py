@@ -123,9 +123,10 @@ def _range(space: SearchSpace, cost: Cost, drawn: Sequence[Architecture]) -> Ran
 
 
 def _share_of(space: SearchSpace, limit: Limit, drawn: Sequence[Architecture]) -> Share:
-    if isinstance(limit.cost, Sum):
+    upper = limit.from_above()
+    if isinstance(upper.cost, Sum):
         try:
-            return Share(limit, Trellis(space.positioned, limit.cost, "decisions").limit(limit), True)
+            return Share(limit, Trellis(space.positioned, upper.cost, "decisions").limit(upper), True)
         except TooWide:
             pass
     return Share(limit, sum(not limit.excess(architecture) for architecture in drawn) / len(drawn), False)

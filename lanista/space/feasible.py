@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -152,28 +153,45 @@ class Feasible:
     def _prepared(self, uniform: str) -> Trellis | None:
         """The trellis of the tightest sum, ready to draw; None where there is none.
 
-        Sums that are limited from above imply a limit on any mix of them, which can be tighter than each.
+        Sums that are limited imply a limit on any mix of them, which can be tighter than each.
         """
-        sums = [(limit, limit.cost) for limit in self._limits if isinstance(limit.cost, Sum)]
-        candidates = list(sums)
-        above = [(limit, cost, limit.most) for limit, cost in sums if limit.most is not None]
-        if len(above) > 1:
-            weighted = [(1 / (abs(most) or 1.0), cost, most) for _, cost, most in above]
-            mixed = Sum.mixed([(weight, cost) for weight, cost, _ in weighted])
-            candidates.append((Limit(mixed, most=sum(weight * most for weight, _, most in weighted)), mixed))
+        alone = [limit for limit in self._limits if isinstance(limit.cost, Sum)]
+        weighted = [
+            (1 / (abs(upper.most) or 1.0), upper.cost, upper.most)
+            for upper in (limit.from_above() for limit in alone)
+            if isinstance(upper.cost, Sum) and upper.most is not None
+        ]
+        mixed = Sum.mixed([(weight, cost) for weight, cost, _ in weighted])
+        together = [Limit(mixed, most=math.fsum(weight * most for weight, _, most in weighted))]
         best: tuple[float, Trellis] | None = None
-        for limit, cost in candidates:
+        for limit in alone + together * (len(alone) > 1):
+            upper = limit.from_above()
+            assert isinstance(upper.cost, Sum)
             try:
-                trellis = Trellis(self._decisions, cost, uniform)
+                trellis = Trellis(self._decisions, upper.cost, uniform)
             except TooWide:
-                log.info("%s ties too many decisions together for exact draws; draws are rejected instead", cost.name)
+                name = limit.cost.name
+                log.info("%s ties too many decisions together for exact draws; draws are rejected instead", name)
                 continue
-            share = trellis.limit(limit)
+            share = trellis.limit(upper)
+            if not share and limit.cost is mixed:
+                limits = " and ".join(limit.describe() for limit in alone)
+                raise SpaceError(f"no architecture keeps these limits together: {limits}; loosen one of them")
             if not share:
-                raise SpaceError(
-                    f"no architecture has {limit.describe()}: {cost.name} is from {trellis.least:,.6g} to "
-                    f"{trellis.greatest:,.6g} {cost.unit}".rstrip()
-                )
+                raise SpaceError(_impossible(limit, trellis, negative=upper is not limit))
             if best is None or share < best[0]:
                 best = share, trellis
         return None if best is None else best[1]
+
+
+def _impossible(limit: Limit, trellis: Trellis, *, negative: bool) -> str:
+    """Why a sum keeps nothing; the trellis may be that of its negative."""
+    least, greatest = (-trellis.greatest, -trellis.least) if negative else (trellis.least, trellis.greatest)
+    gaps = (
+        ", with gaps"
+        if limit.least is not None and least <= limit.least and greatest >= (limit.most or greatest)
+        else ""
+    )
+    cost = limit.cost
+    words = f"no architecture has {limit.describe()}: {cost.name} is from {least:,.6g} to {greatest:,.6g} {cost.unit}"
+    return words.rstrip() + gaps

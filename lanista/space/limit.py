@@ -204,6 +204,12 @@ class Limit:
             return (value - self.most) / (abs(self.most) or 1.0)
         return 0.0
 
+    def from_above(self) -> Limit:
+        """The same limit with an upper bound: on the negative of a sum that only has a lower one."""
+        if self.most is not None or self.least is None or not isinstance(self.cost, Sum):
+            return self
+        return Limit(Sum.mixed([(-1.0, self.cost)]), most=-self.least)
+
     def describe(self) -> str:
         """The limit in a few words."""
         if isinstance(self.cost, Function) and self.cost.rule:

@@ -83,8 +83,8 @@ class Trellis:
         self._census = Census([(domain, clauses) for _, domain, clauses in decisions], told)
         self._levels = self._grown()
         self._least, self._greatest = self._extremes(min), self._extremes(max)
-        self._budget = self._low = 0
-        self._tables: dict[tuple[int, Node, int, int], tuple[list[float], list[Edge], list[int]]] = {}
+        self._budget = 0
+        self._tables: dict[tuple[int, Node, int], tuple[list[float], list[Edge], list[int]]] = {}
 
     def _values(self, position: int) -> Sequence[Value]:
         if self._domains[position].size > MOST_EDGES:
@@ -179,11 +179,12 @@ class Trellis:
         self._budget = math.floor(slack / self._step + MARGIN)
         low = 0.0 if limit.least is None else (limit.least - self.least) / self._step
         # Each level may have rounded a step away.
-        self._low = max(math.ceil(low - MARGIN) if self._exact else math.floor(low) - len(self._levels), 0)
+        lowest = max(math.ceil(low - MARGIN) if self._exact else math.floor(low) - len(self._levels), 0)
+        # What is left of the budget in the end is within the limit if it is at most `budget - lowest`. So counted,
+        # nothing is subtracted: few architectures beside very many would be lost in the rounding of a difference.
+        self._ends = [float(left <= self._budget - lowest) for left in range(self._budget + 1)]
         self._within, totals = self._counted()
-        within = self._within[0][START, ()]
-        inside = within[self._budget] - (within[self._low - 1] if 0 < self._low <= self._budget else 0.0)
-        return inside / totals if totals else 0.0
+        return self._within[0][START, ()][self._budget] / totals if totals else 0.0
 
     def _step_size(self, slack: float, noise: float) -> float:
         """The size of a step: a common divisor of all costs where few enough steps are needed, else rounded."""
@@ -212,7 +213,7 @@ class Trellis:
         return max(edge.cost + self._least[position + 1].get(edge.after, 0.0) - cheapest, 0.0)
 
     def _counted(self) -> tuple[list[dict[Node, list[float]]], float]:
-        """For each node and budget, the weight of what can follow within it, in a scale of each level's own.
+        """For each node and budget, the weight of what can follow within the limit, in a scale of each level's own.
 
         The second value is the weight of all paths, in the scale of the first level.
         """
@@ -232,8 +233,7 @@ class Trellis:
                     weight = self._weight(edge)
                     total += weight * sums.get(edge.after, 1.0)
                     if step < size:
-                        rest = following.get(edge.after)
-                        added = [1.0] * (size - step) if rest is None else rest[: size - step]
+                        added = following.get(edge.after, self._ends)[: size - step]
                         counts[step:] = [one + weight * more for one, more in zip(counts[step:], added, strict=True)]
                 here[node], totals[node], taken[node] = counts, total, steps
             scale = max(totals.values())
@@ -249,9 +249,9 @@ class Trellis:
         """One value or INACTIVE for each decision, within the prepared limit as the steps see it."""
         values = []
         node: Node = (START, ())
-        budget, low = self._budget, self._low
+        budget = self._budget
         for position in range(len(self._levels)):
-            totals, edges, steps = self._choices(position, node, budget, low)
+            totals, edges, steps = self._choices(position, node, budget)
             index = bisect_right(totals, random.random() * totals[-1], hi=len(totals) - 1)
             value = edges[index].value
             if value is REST:
@@ -262,12 +262,11 @@ class Trellis:
             values.append(value)
             node = edges[index].after
             budget -= steps[index]
-            low = max(low - steps[index], 0)
         return values
 
-    def _choices(self, position: int, node: Node, budget: int, low: int) -> tuple[list[float], list[Edge], list[int]]:
-        """Cumulative weights of the edges that stay within the budget, these edges, and the steps that they take."""
-        name = (position, node, budget, low)
+    def _choices(self, position: int, node: Node, budget: int) -> tuple[list[float], list[Edge], list[int]]:
+        """Cumulative weights of the edges that stay within the limit, these edges, and the steps that they take."""
+        name = (position, node, budget)
         if name in self._tables:
             return self._tables[name]
         following = self._within[position + 1]
@@ -275,11 +274,7 @@ class Trellis:
         for edge, step in zip(self._levels[position][node], self._steps[position][node], strict=True):
             if step > budget:
                 continue
-            rest = following.get(edge.after)
-            inside = 1.0 if rest is None else rest[budget - step]
-            if low > step:
-                inside -= rest[low - step - 1] if rest is not None else 1.0
-            weights.append(self._weight(edge) * max(inside, 0.0))
+            weights.append(self._weight(edge) * following.get(edge.after, self._ends)[budget - step])
             edges.append(edge)
             steps.append(step)
         if len(self._tables) >= REMEMBERED:

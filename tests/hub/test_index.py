@@ -8,7 +8,6 @@ from lanista.errors import SpaceError
 from lanista.hub import CATALOG, known
 from lanista.profile import parameters
 
-
 RECORD = Path(__file__).parent.parent.parent / "docs" / "hub.jsonl"
 RECORDED = {one["name"]: one for line in RECORD.read_text().splitlines() for one in json.loads(line)["known"]}
 

@@ -101,6 +101,18 @@ def test_rare_answers_are_covered_too(monkeypatch):
     assert own.cover(space, samples=5) == 39
 
 
+def test_a_limit_on_a_covered_table_needs_no_further_measurements(monkeypatch):
+    monkeypatch.setattr(Latency, "__call__", lambda *_: Measurement(1.0, 0.0, "ms"))
+    space = ModelSpace(
+        lambda: nn.Sequential(nn.Linear(4, width := choice(range(1, 13))), nn.Linear(width, choice(range(1, 13)))),
+        example_input=ROW,
+    )
+    own = LatencyTable()
+    assert own.cover(space, samples=5) == 12 + 12 * 12 - 1  # Linear(4, 4) may be either
+    limited = space.constrain(LatencyTable(own.entries) <= 2.0)
+    assert limited.sample(0)
+
+
 def test_a_frozen_table_measures_nothing():
     frozen = LatencyTable({"Tanh() on 2x4": 1.0})
     with pytest.raises(LanistaError, match=r"frozen.*no entry for 'Linear\(.* on 2x4' \(the model itself\).*cover"):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from lanista.errors import SpaceError
 from lanista.space import Categorical, Decision, Integer, Real, SearchSpace, trellis
 from lanista.space.census import INACTIVE
 from lanista.space.limit import Limit, Sum, Term
@@ -143,3 +144,24 @@ def test_two_decisions_are_drawn_far_out_in_the_tail():
     limited = space.constrain(Limit(cost, most=most))
     assert all(cost.of(limited.sample(random)) <= most for _ in range(200))
     assert limited.acceptance.rate > 0.5
+
+
+@pytest.mark.parametrize(
+    ("limit", "ones"), [((60, None), {60}), ((60, 60), {60}), ((59, 59.5), {59}), ((58, None), {58, 59, 60})]
+)
+@pytest.mark.parametrize("scale", [1, 0.1])
+def test_the_dearest_few_of_very_many_are_found(limit, ones, scale):
+    space = SearchSpace({f"d{i}": Integer(0, 1) for i in range(60)})
+    cost = Sum("cost", [Term([label], [({label: 0}, 0), ({label: 1}, scale)]) for label in space.labels])
+    least, most = (None if bound is None else bound * scale for bound in limit)
+    limited = space.constrain(Limit(cost, least - 1e-9, None if most is None else most + 1e-9))
+    random = Random(0)
+    assert {sum(limited.sample(random).values()) for _ in range(20)} <= ones
+
+
+def test_a_limit_in_a_gap_of_the_costs_keeps_nothing():
+    space = SearchSpace({"op": Categorical([0, 10])})
+    cost = Sum("cost", [Term(["op"], [({"op": value}, value) for value in (0, 10)])])
+    assert Trellis(space.positioned, cost, "decisions").limit(Limit(cost, 3, 7)) == 0
+    with pytest.raises(SpaceError, match="at least 3 and at most 7: cost is from 0 to 10, with gaps"):
+        space.constrain(Limit(cost, 3, 7))
