@@ -18,7 +18,10 @@ CHEAP_PATIENCE, DEAR_PATIENCE = 20_000, 100
 """How many draws in a row are rejected before one is repaired: where all costs take microseconds, and else."""
 
 CHEAP_STEPS, DEAR_STEPS = 5_000, 300
-"""How many mutations a repair tries, and how many a limited mutation does."""
+"""How many mutations a repair tries."""
+
+TRIES = 300
+"""How many mutations of an architecture are looked at before one of them is repaired instead."""
 
 REPAIRS = 5
 """How many repairs are begun before there seems to be no architecture within the limits."""
@@ -136,7 +139,7 @@ class Feasible:
     def neighbour(self, architecture: Architecture, random: Random, mutate: Callable[[], Architecture]) -> Architecture:
         """A mutation within the limits: the first such one of `mutate`, else a repaired one, else a new draw."""
         moved = architecture
-        for _ in range(self._steps):
+        for _ in range(TRIES):
             moved = mutate()
             if self.holds(moved):
                 return moved

@@ -288,7 +288,9 @@ class SearchSpace:
     def mutate(self, architecture: Architecture, rng: Random, *, probability: float | None = None) -> Architecture:
         """A copy that differs from `architecture` in at least one decision that both have.
 
-        Decisions that a change calls into being are drawn by their domain; those that it ends are dropped.
+        Decisions that a change calls into being are drawn by their domain; those that it ends are dropped. Under limits
+        that such a change rarely keeps, further decisions change until they are kept; where nothing else seems to keep
+        them, the result is an architecture like any draw, and can be `architecture` itself.
 
         Args:
             architecture: canonical.
