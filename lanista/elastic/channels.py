@@ -51,6 +51,7 @@ class Channels:
         units: the classes of channels.
         axes: for a weight's name and dimension, the labels along it, shape (size,).
         elements: for the name of a weight that is used elementwise, the labels of its elements.
+        matrices: names of the weights whose dimensions mean different things: inputs and outputs.
         made: labels of channels that a layer makes, beside those that follow what another makes.
         heads: labels that belong to attention heads.
     """
@@ -59,6 +60,7 @@ class Channels:
         self.units = Units()
         self.axes: dict[tuple[str, int], Tensor] = {}
         self.elements: dict[str, Tensor] = {}
+        self.matrices: set[str] = set()
         self.made: list[Tensor] = []
         self._followed = 0
         self.heads: list[Tensor] = []
@@ -73,6 +75,7 @@ class Channels:
             views = [[size if other == dim else 1 for other in range(len(shape))] for dim, size in enumerate(shape)]
             grids = [self.axes[name, dim].view(view).expand(*shape) for dim, view in enumerate(views)]
             if structured and len(shape) > 1:
+                self.matrices.add(name)
                 return Weight(tuple(grids))
             return grids[wide[0]] if wide else grids[-1] if grids else wild(())
         if name not in self.elements:

@@ -220,9 +220,9 @@ class _Groups:
 
     def _owns(self, key: tuple[str, int], members: Collection[int]) -> bool:
         """Whether the weight's layer makes these channels, or has them as its own (norms, scales, embeddings)."""
-        labels = self._flow.channels.axes.get(key)
-        if labels is None or (key[0], 1) not in self.sizes:
+        if key[0] not in self._flow.channels.matrices:
             return True
+        labels = self._flow.channels.axes[key]
         inside = torch.isin(self.classes[key], torch.tensor(list(members), device="cpu"))
         return any(unit in self._made for unit in labels[inside].tolist())
 
@@ -255,16 +255,16 @@ class _Groups:
     def _first(self, keys: Sequence[tuple[str, int]]) -> str:
         """The weight among these that the model has first and that makes channels."""
         made = [name for name, dim in keys if self._flow.channels.axes.get((name, dim)) is not None]
-        wide = [name for name in made if (name, 1) in self.sizes]
+        wide = [name for name in made if name in self._flow.channels.matrices]
         return (wide or made or [name for name, _ in keys])[0]
 
     def _kind(self, members: Sequence[int], keys: Sequence[tuple[str, int]]) -> Kind:
-        matrices = [key for key in keys if (key[0], 1) in self.sizes]
+        matrices = [key for key in keys if key[0] in self._flow.channels.matrices]
         both = {name for name, dim in matrices if (name, 1 - dim) in matrices}
         if members[0] in self._heads and not both:
             return "heads"
         streams = [set(self.classes[name, 1 - dim].tolist()) for name, dim in matrices if dim < 2]
-        flat = all((name, 2) not in self.sizes for name, _ in keys)
+        flat = all((name, 2) not in self.sizes for name, _ in matrices)
         alike = len(streams) > 1 and all(stream == streams[0] for stream in streams)
         return "hidden" if flat and alike and (streams[0] != {FIXED} or self._heads) and not both else "width"
 
