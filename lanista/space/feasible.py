@@ -162,12 +162,12 @@ class Feasible:
         weighted = [
             (1 / (abs(upper.most) or 1.0), upper.cost, upper.most)
             for upper in (limit.from_above() for limit in alone)
-            if isinstance(upper.cost, Sum) and upper.most is not None
+            if isinstance(upper.cost, Sum) and upper.most is not None and math.isfinite(upper.most)
         ]
         mixed = Sum.mixed([(weight, cost) for weight, cost, _ in weighted])
         together = [Limit(mixed, most=math.fsum(weight * most for weight, _, most in weighted))]
         best: tuple[float, Trellis] | None = None
-        for limit in alone + together * (len(alone) > 1):
+        for limit in alone + together * (len(weighted) > 1):
             upper = limit.from_above()
             assert isinstance(upper.cost, Sum)
             try:

@@ -1,3 +1,4 @@
+import math
 from random import Random
 
 import pytest
@@ -57,6 +58,14 @@ def test_sums_that_cannot_be_kept_together_are_named_at_once():
     rest = Sum("rest", [Term([label], [({label: v}, 7 - v) for v in range(8)]) for label in SPACE.labels])
     with pytest.raises(SpaceError, match="keeps these limits together: total at most 20 and rest at most 20; loosen"):
         SPACE.constrain(Limit(total(), most=20), Limit(rest, most=20))
+
+
+def test_an_infinite_bound_allows_everything_or_nothing():
+    assert SPACE.constrain(
+        Limit(total(), most=math.inf), Limit(total(), most=9), Limit(total(), least=-math.inf)
+    ).sample(0)
+    with pytest.raises(SpaceError, match="no architecture has total at most -inf: total is from 0 to 56"):
+        SPACE.constrain(Limit(total(), most=-math.inf))
 
 
 def test_a_cost_that_ties_all_together_is_kept_by_rejection(monkeypatch):
