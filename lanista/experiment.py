@@ -9,9 +9,10 @@ import platform
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,6 +30,7 @@ from lanista.model import ModelSpace
 from lanista.objective import Objectives, best, pareto
 from lanista.progress import Progress
 from lanista.space.domain import is_integer, is_number
+from lanista.space.limit import Function
 from lanista.storage import Record, Storage
 from lanista.strategy.base import Strategy
 from lanista.trial import State, Trial
@@ -40,6 +42,10 @@ TICK_SECONDS = 0.5
 
 KEPT_WEIGHTS = 10
 """Weights of this many best trials are kept, besides those of the Pareto front."""
+
+
+MEASURED = "measured.jsonl"
+"""The file, beside an experiment's logs, of what measured limits measured: name, architecture, value."""
 
 
 class Experiment:
@@ -290,6 +296,7 @@ class _Run:
         self._mismatch: MetricError | None = None
 
     def run(self) -> None:
+        self._remember()
         self._replay()
         self._sweep()
         interrupted = list(self._live.values())
@@ -308,6 +315,8 @@ class _Run:
         counts = self._storage.counts(self._record)
         self._storage.log(self._record, "stop", ", ".join(f"{n} {state}" for state, n in counts.items() if n))
         self._report(counts)
+        if self._experiment.decisions.limits:
+            logger.info("limits of experiment %r: %s", self._record.name, self._experiment.decisions.acceptance)
 
     def _loop(self, interrupted: list[Trial]) -> None:
         waiting = interrupted[::-1]
@@ -361,6 +370,26 @@ class _Run:
         )
 
     # --- history ------------------------------------------------------------------------------------------
+
+    def _remember(self) -> None:
+        """Let measured limits write down what they measure, and know what was measured before: replay needs it."""
+        file = self._storage.folder(self._record.name) / MEASURED
+        if not sum(self._storage.counts(self._record).values()):
+            file.unlink(missing_ok=True)  # of an earlier database, which somebody deleted
+        known: dict[str, dict[str, float]] = {}
+        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+            with suppress(ValueError):  # the last line, if the process was killed while it was written
+                name, architecture, value = json.loads(line)
+                known.setdefault(name, {})[architecture] = value
+
+        def tell(name: str, architecture: str, value: float) -> None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a", encoding="utf-8") as measured:
+                measured.write(json.dumps([name, architecture, value]) + "\n")
+
+        for limit in self._experiment.decisions.limits:
+            if isinstance(limit.cost, Function) and not limit.cost.repeatable:
+                limit.cost.remember(known.get(limit.cost.name, {}), partial(tell, limit.cost.name))
 
     def _replay(self) -> None:
         self._strategy.reset(self._experiment.decisions, self._record.seed)

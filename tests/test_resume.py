@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import random
 import resource
 import signal
 import sqlite3
@@ -19,6 +20,7 @@ from torch import nn
 from lanista import Experiment, FunctionalEvaluator, ModelSpace, ProcessExecutor, choice, cli, integer
 from lanista.errors import ExperimentError, StorageError
 from lanista.experiment import KEPT_WEIGHTS
+from lanista.profile import Measure, Measurement
 from lanista.storage import Storage
 from lanista.strategy import GridSearch, RegularizedEvolution
 from lanista.trial import State
@@ -418,3 +420,56 @@ def test_a_failed_trial_has_its_reason_in_one_line(fail, reason, caplog):
     experiment.run(max_trials=1)
     assert experiment.trials[0].reason == reason
     assert f"trial 0 failed: {reason}" in caplog.messages
+
+
+class Clock(Measure):
+    """A latency that is another one whenever it is measured, in each process."""
+
+    name, unit, repeatable = "clock", "ms", False
+
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self, model, example_input=None):
+        self.count += 1
+        return Measurement(random.SystemRandom().uniform(0, 100), 0.0, "ms")
+
+
+def clocked(storage):
+    """An experiment under a measured limit, as a new process makes it."""
+    clock = Clock()
+    evaluator = FunctionalEvaluator(lambda model: model.out_features)
+    strategy = RegularizedEvolution(population_size=4, sample_size=2)
+    space = ModelSpace(network).constrain(clock <= 50)
+    return clock, Experiment(space, evaluator, strategy, objectives="maximize", name="test", storage=storage)
+
+
+def test_a_search_under_a_measured_limit_goes_on_in_another_process(file):
+    _, experiment = clocked(file)
+    experiment.run(max_trials=10)
+    first = told(experiment)
+    measured = experiment.storage.folder("test") / "measured.jsonl"
+    with measured.open("a") as stream:
+        stream.write('["clock", "{\\"inp')  # killed while it wrote
+    clock, again = clocked(file)
+    before = clock.count
+    again.run(max_trials=10)
+    assert clock.count == before  # nothing is measured twice
+    assert told(again) == first
+    _, further = clocked(file)
+    further.run(max_trials=25)
+    assert told(further)[:10] == first
+    assert len(further.trials) == 25
+
+
+def test_what_an_earlier_database_measured_is_forgotten(file):
+    _, experiment = clocked(file)
+    experiment.run(max_trials=5)
+    experiment.storage.close()
+    for path in file.parent.glob("test.db*"):
+        path.unlink()
+    measured = experiment.storage.folder("test") / "measured.jsonl"
+    old = measured.read_text()
+    _, fresh = clocked(file)
+    fresh.run(max_trials=5)
+    assert not measured.read_text().startswith(old)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -49,8 +49,8 @@ class Measure(Quantity):
     Measures are stateless or know only how they measure.
 
     Attributes:
-        repeatable: whether equal models give equal values at each call, in each process. A search under a limit that
-            is not cannot be resumed by another process with certainty.
+        repeatable: whether equal models give equal values at each call, in each process. An experiment writes down
+            what a limit measured, so that it can be resumed where this is False.
     """
 
     repeatable: bool = True
@@ -77,13 +77,6 @@ class Measure(Quantity):
         Otherwise a model is built, once for each architecture; without weights, where the measure has `parts`.
         """
 
-        if not self.repeatable:
-            log.warning(
-                "%s is measured, and comes out differently in another process: a search that is limited by it may not "
-                "be resumed; a frozen LatencyTable from a file can",
-                self.name,
-            )
-
         def parts(architecture: Architecture) -> Mapping[str, float] | None:
             sketch = space.sketch(space.decisions.complete(architecture))
             return self.parts(sketch, space.example_input)
@@ -96,13 +89,23 @@ class Measure(Quantity):
                 model = space.build(space.decisions.complete(architecture))
                 return self(model, space.example_input).value
 
+        def function(amount: Callable[[Architecture], float]) -> Function:
+            labels, repeatable = space.decisions.labels, self.repeatable
+            return Function(self.name, amount, unit=self.unit, cheap=False, repeatable=repeatable, labels=labels)
+
         if parts(space.decisions.default()) is None:
-            return Function(self.name, measured, unit=self.unit, cheap=False)
+            return function(measured)
+        if not self.repeatable:
+            log.warning(
+                "%s is measured while it is learnt, and comes out differently in another process: an experiment under "
+                "a limit on it cannot be resumed; save the table, and load it frozen",
+                self.name,
+            )
         try:
             return learn(space.decisions, lambda architecture: parts(architecture) or {}, self.name, self.unit)
         except Unlearnable as reason:
             log.info("%s is no sum over decisions, and is measured for each architecture: %s", self.name, reason)
-            return Function(self.name, summed, unit=self.unit, cheap=False)
+            return function(summed)
 
     def __repr__(self) -> str:
         return self.name

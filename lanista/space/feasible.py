@@ -10,9 +10,9 @@ from random import Random
 
 from lanista.errors import SpaceError
 from lanista.space.census import INACTIVE
-from lanista.space.domain import Architecture, Domain, Value, plain
-from lanista.space.limit import Limit, Sum
-from lanista.space.trellis import TooWide, Trellis
+from lanista.space.domain import Architecture, Domain, Value, key, plain
+from lanista.space.limit import ABSENT, Limit, Sum
+from lanista.space.trellis import NOISE, TooWide, Trellis
 
 CHEAP_PATIENCE, DEAR_PATIENCE = 20_000, 100
 """How many draws in a row are rejected before one is repaired: where all costs take microseconds, and else."""
@@ -93,6 +93,33 @@ class Feasible:
         """How far the limits are missed, relative to each, summed."""
         return sum(limit.excess(architecture) for limit in self._limits)
 
+    def prospects(self, labels: Sequence[str]) -> Callable[[Architecture, int], bool]:
+        """Tells whether the first so many decisions of these labels leave a chance to keep each limit on a sum."""
+        order = {label: position for position, label in enumerate(labels)}
+        bounded = []
+        for limit in self._limits:
+            if isinstance(limit.cost, Sum):
+                ranges = [term.ranges(order) for term in limit.cost.terms]
+                # By the number of decisions that are decided, what is known of each term then.
+                known = [[r[max(c for c in r if c <= count)] for r in ranges] for count in range(len(labels) + 1)]
+                bounded.append((limit, limit.cost.constant, known))
+
+        def possible(architecture: Architecture, count: int) -> bool:
+            for limit, constant, known in bounded:
+                least = greatest = constant
+                for decided, table in known[count]:
+                    low, high = table[tuple([key(architecture[x]) if x in architecture else ABSENT for x in decided])]
+                    least += low
+                    greatest += high
+                noise = NOISE * max(abs(least), abs(greatest))
+                if limit.most is not None and least > limit.most + noise:
+                    return False
+                if limit.least is not None and greatest < limit.least - noise:
+                    return False
+            return True
+
+        return possible
+
     def draw(self, random: Random, uniform: str) -> Architecture:
         """An architecture that keeps all limits.
 
@@ -172,11 +199,11 @@ class Feasible:
             assert isinstance(upper.cost, Sum)
             try:
                 trellis = Trellis(self._decisions, upper.cost, uniform)
+                share = trellis.limit(upper)
             except TooWide:
                 name = limit.cost.name
                 log.info("%s ties too many decisions together for exact draws; draws are rejected instead", name)
                 continue
-            share = trellis.limit(upper)
             if not share and limit.cost is mixed:
                 limits = " and ".join(limit.describe() for limit in alone)
                 raise SpaceError(f"no architecture keeps these limits together: {limits}; loosen one of them")

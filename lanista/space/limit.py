@@ -15,6 +15,9 @@ from lanista.space.domain import Architecture, Key, Value, is_number, key
 ABSENT: Key = ("inactive",)
 """Stands in a table for a decision that does not exist; no value has this key (a list's has plain entries)."""
 
+TOLERANCE = 1e-12
+"""How far a cost may miss a bound, relative to it: sums of the same numbers in another order differ by less."""
+
 REMEMBERED = 100_000
 """How many answers of a function a cost remembers."""
 
@@ -67,6 +70,24 @@ class Term:
     def key(self, values: Mapping[str, Value]) -> tuple[Key, ...]:
         """What tells combinations apart: the keys of the values, in the order of the labels."""
         return tuple([key(values[label]) if label in values else ABSENT for label in self.labels])
+
+    def ranges(self, order: Mapping[str, int]) -> dict[int, tuple[tuple[str, ...], dict[Key, tuple[float, float]]]]:
+        """The least and the greatest amount that is possible once some of the decisions are decided, in an order.
+
+        For each number of decisions of the space that are decided (0, and each at which one of this term's is), the
+        labels that are, and by their combination the two amounts.
+        """
+        labels = sorted(self.labels, key=order.__getitem__)
+        found = {}
+        for count in range(len(labels) + 1):
+            known = tuple(labels[:count])
+            table: dict[Key, tuple[float, float]] = {}
+            for values, amount in self.table:
+                name = tuple([key(values[label]) if label in values else ABSENT for label in known])
+                least, greatest = table.get(name, (amount, amount))
+                table[name] = min(least, amount), max(greatest, amount)
+            found[order[known[-1]] + 1 if known else 0] = known, table
+        return found
 
     def amount(self, combination: tuple[Key, ...]) -> float:
         """What a combination adds; raises SpaceError where the table does not have it."""
@@ -128,6 +149,8 @@ class Function(Cost):
         unit: what it is counted in.
         cheap: whether it takes microseconds.
         rule: whether it answers yes or no.
+        repeatable: False where it measures, so that another process would get other answers; see `remember`.
+        labels: the decisions that it depends on; None: all. It gets no others.
     """
 
     def __init__(
@@ -138,30 +161,49 @@ class Function(Cost):
         unit: str = "",
         cheap: bool = True,
         rule: bool = False,
+        repeatable: bool = True,
+        labels: Iterable[str] | None = None,
     ) -> None:
-        self.name, self.unit, self.cheap, self.rule = name, unit, cheap, rule
+        self.name, self.unit, self.cheap, self.rule, self.repeatable = name, unit, cheap, rule, repeatable
         self._function = function
+        self._labels = None if labels is None else frozenset(labels)
         self._known: dict[str, float] = {}
+        self._tell: Callable[[str, float], None] | None = None
 
     def __repr__(self) -> str:
         return f"Function({self.name!r})"
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_known": {}}
+        return {**self.__dict__, "_known": {}, "_tell": None}
 
     def of(self, architecture: Architecture) -> float:
         """The function's answer, remembered where it is dear."""
+        if self._labels is not None:
+            architecture = {label: value for label, value in architecture.items() if label in self._labels}
         if self.cheap:
             return self._number(architecture)
         name = json.dumps(architecture, sort_keys=True)
         if name not in self._known:
-            if len(self._known) >= REMEMBERED:
+            if len(self._known) >= REMEMBERED and self.repeatable:
                 self._known.clear()
             self._known[name] = self._number(architecture)
+            if self._tell is not None:
+                self._tell(name, self._known[name])
         return self._known[name]
 
+    def remember(self, known: Mapping[str, float], tell: Callable[[str, float], None]) -> None:
+        """Take over answers of an earlier process, by architecture as sorted JSON, and tell of each new one."""
+        self._known = dict(known)
+        self._tell = tell
+
     def _number(self, architecture: Architecture) -> float:
-        answer = self._function(architecture)
+        try:
+            answer = self._function(architecture)
+        except KeyError as error:
+            raise SpaceError(
+                f"{self.name} looks for {error} in the architecture, which does not have it: {architecture}. Decisions "
+                "that exist only with some answers are to be looked up with architecture.get(label)"
+            ) from error
         if self.rule:
             return float(bool(answer))
         if not is_number(answer):
@@ -198,9 +240,9 @@ class Limit:
         value = self.cost.of(architecture)
         if math.isnan(value):
             return math.inf
-        if self.least is not None and value < self.least:
+        if self.least is not None and value < self.least - TOLERANCE * abs(self.least):
             return (self.least - value) / (abs(self.least) or 1.0)
-        if self.most is not None and value > self.most:
+        if self.most is not None and value > self.most + TOLERANCE * abs(self.most):
             return (value - self.most) / (abs(self.most) or 1.0)
         return 0.0
 

@@ -25,6 +25,9 @@ from lanista.space.limit import Limit, Sum, limit_from_json, rule
 FORMAT = 1
 """Version of the JSON form of a space."""
 
+END: Value = object()
+"""Comes after the last value of a decision."""
+
 CROSSINGS = 20
 """How often two parents are crossed in search of a child within the limits."""
 
@@ -221,32 +224,35 @@ class SearchSpace:
         Raises:
             SpaceError: the granularity is less than 1, or a continuous range needs one.
         """
+        if granularity is not None and granularity < 1:
+            raise SpaceError(f"granularity is {granularity}; it must be at least 1")
         every = self._grid(granularity)
         return filter(self._feasible.holds, every) if self._limits else every
 
     def _grid(self, granularity: int | None) -> Iterator[Architecture]:
-        """All architectures, whatever the limits."""
-        if granularity is not None and granularity < 1:
-            raise SpaceError(f"granularity is {granularity}; it must be at least 1")
+        """All architectures, but for most of those that miss a limit on a sum."""
         values = cache(lambda label: self[label].grid(granularity))
-        plan = [(label, active) for label, _, active in self._plan]
+        possible = self._feasible.prospects([label for label, _, _ in self._plan]) if self._limits else None
         architecture: Architecture = {}
-        open_: list[Iterator[Value]] = []  # of the decisions decided so far
+        open_: list[Iterator[Value]] = []  # the values left, of each decision decided so far
         while True:
-            for label, active in plan[len(open_) :]:
+            if len(open_) == len(self._plan):
+                yield {label: plain(value) for label, value in architecture.items()}
+            else:
+                label, _, active = self._plan[len(open_)]
                 exists = active is None or active(architecture)
-                open_.append(iter(values(label)) if exists else iter(()))
-                if exists:
-                    architecture[label] = next(open_[-1])
-            yield {label: plain(value) for label, value in architecture.items()}
+                open_.append(iter(values(label)) if exists else iter((INACTIVE,)))
             while open_:
-                label = plan[len(open_) - 1][0]
+                label = self._plan[len(open_) - 1][0]
                 architecture.pop(label, None)
-                following = next(open_[-1], INACTIVE)
+                following = next(open_[-1], END)
+                if following is END:
+                    open_.pop()
+                    continue
                 if following is not INACTIVE:
                     architecture[label] = following
+                if possible is None or possible(architecture, len(open_)):
                     break
-                open_.pop()
             else:
                 return
 

@@ -26,6 +26,9 @@ STEPS = 2048
 MOST_EDGES = 200_000
 """A trellis with more edges is not made; limits are then kept by rejection."""
 
+MOST_NUMBERS = 3_000_000
+"""So many numbers at most a trellis keeps, with fewer steps where it has many states."""
+
 NOISE = 1e-9
 """How far sums of floating-point numbers may be off, relative to the greatest."""
 
@@ -188,6 +191,9 @@ class Trellis:
 
     def _step_size(self, slack: float, noise: float) -> float:
         """The size of a step: a common divisor of all costs where few enough steps are needed, else rounded."""
+        steps = min(STEPS, MOST_NUMBERS // sum(map(len, self._levels)))
+        if steps < len(self._levels):  # rounding would leave nothing of the limit
+            raise TooWide
         excesses = [
             self._excess(position, node, edge)
             for position, level in enumerate(self._levels)
@@ -196,11 +202,11 @@ class Trellis:
         ]
         if all(excess.is_integer() and excess < 2**53 for excess in excesses):
             divisor = math.gcd(*map(int, excesses)) or 1
-            if slack / divisor <= STEPS:
+            if slack / divisor <= steps:
                 self._exact = True
                 return float(divisor)
         self._exact = False
-        return max((slack if slack > noise else self.greatest - self.least) / STEPS, noise) or 1.0
+        return max((slack if slack > noise else self.greatest - self.least) / steps, noise) or 1.0
 
     def _rounded(self, excess: float) -> int:
         """An amount in steps, never more than it is."""

@@ -158,3 +158,32 @@ def test_everything_that_chooses_keeps_the_limits():
         mother = child
     assert limited.mutate(mother, random) != mother
     assert repr(limited) == "SearchSpace(3 decisions, 12 architectures, 2 limits)"
+
+
+def test_a_rule_that_looks_for_what_is_not_there_says_so():
+    with pytest.raises(SpaceError, match=r"<lambda> looks for 'kernel' .* architecture.get\(label\)"):
+        SPACE.constrain(lambda architecture: architecture["kernel"] == 3)
+
+
+def test_a_function_gets_the_decisions_that_it_depends_on():
+    asked = []
+    cost = Function("n", lambda a: asked.append(a) or len(a), cheap=False, labels=["body", "kernel"])
+    assert cost.of({"body": "pool", "lr": 1}) == cost.of({"body": "pool", "lr": 2}) == 1
+    assert asked == [{"body": "pool"}]
+
+
+def test_answers_can_be_handed_over():
+    told = []
+    cost = Function("n", len, cheap=False, repeatable=False)
+    cost.remember({'{"a": 1}': 7.0}, lambda name, value: told.append((name, value)))
+    assert [cost.of({"a": 1}), cost.of({"a": 2}), cost.of({"a": 2})] == [7.0, 1.0, 1.0]
+    assert told == [('{"a": 2}', 1.0)]
+
+
+@pytest.mark.parametrize("limit", [{"most": 1}, {"least": 38}, {"least": 2, "most": 2}])
+def test_a_grid_leaves_out_what_misses_a_sum_without_looking_at_all(limit):
+    space = SearchSpace({f"x{i}": Integer(0, 1) for i in range(40)})
+    count = Sum("count", [Term([label], [({label: 0}, 0), ({label: 1}, 1)]) for label in space.labels])
+    kept = list(space.constrain(Limit(count, **limit)).grid())
+    assert len({space.key(a) for a in kept}) == len(kept) == {1: 41, 38: 821, 2: 780}[max(limit.values())]
+    assert kept == sorted(kept, key=lambda a: list(a.values()))
