@@ -1,8 +1,7 @@
 """Counts the architectures of a space exactly, and draws uniformly from them.
 
 A dynamic program over the decisions in order. Its state is what the answers so far leave of the conditions of
-later decisions: a condition that is settled is True or False, and two histories that leave the same
-    conditions
+later decisions: a condition that is settled is True or False, and two histories that leave the same conditions
 are one state, so that conditions with many parents (a label shared by twenty branches) stay small.
 """
 

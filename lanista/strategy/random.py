@@ -2,7 +2,7 @@
 
 Bergstra and Bengio, "Random Search for Hyper-Parameter Optimization",
 https://jmlr.org/papers/v13/bergstra12a.html; for architectures: Li and Talwalkar, "Random Search and
-    Reproducibility for Neural Architecture Search",
+Reproducibility for Neural Architecture Search",
 https://arxiv.org/abs/1902.07638.
 """
 
