@@ -25,11 +25,12 @@ types: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/generate.py
 
-# Speed, safety under kills, and scale; recorded in docs/benchmarks.md (some minutes).
+# Speed, safety under kills, scale, draws under limits (docs/benchmarks.md, some minutes). The hub's figures: benchmarks/hub.py.
 bench: $(READY)
 	$(BIN)/python benchmarks/record.py speed
 	$(BIN)/python benchmarks/record.py kill
 	$(BIN)/python benchmarks/record.py scale
+	$(BIN)/python benchmarks/record.py limits
 	$(BIN)/python docs/generate.py
 
 # What continuous integration runs.

@@ -190,11 +190,12 @@ class Categorical(Domain):
 
     def draw(self, random: Random) -> Value:
         if self.prior is None:
-            return self.pick(random)
-        cumulative = self._cumulative
-        # The last bound is left out: rounding must not lead beyond the last option.
-        option = self.options[bisect_right(cumulative, random.random() * cumulative[-1], hi=len(cumulative) - 1)]
-        return copy.deepcopy(option) if self._nested else option
+            index = int(random.random() * len(self.options))
+        else:
+            cumulative = self._cumulative
+            # The last bound is left out: rounding must not lead beyond the last option.
+            index = bisect_right(cumulative, random.random() * cumulative[-1], hi=len(cumulative) - 1)
+        return copy.deepcopy(self.options[index]) if self._nested else self.options[index]
 
     def pick(self, random: Random) -> Value:
         option = self.options[int(random.random() * len(self.options))]
