@@ -291,6 +291,18 @@ class Draft:
             module = sketch(module) if self.device.type == "meta" else module.to(self.device)
         self._put(self.modules, path, module)
 
+    def retie(self, old: nn.Module, new: nn.Module) -> None:
+        """Let `new`, if it has the shapes of `old`, share the parameters that `old` shares with other modules."""
+        shapes = [{name: p.shape for name, p in module.named_parameters()} for module in (old, new)]
+        if shapes[0] != shapes[1]:
+            return
+        others = [module for module in self.modules.values() if module is not old]
+        shared = {id(p) for module in others for p in module.parameters()} | {id(t) for t in self.tensors.values()}
+        for path, part in old.named_modules():
+            for name, parameter in part._parameters.items():
+                if id(parameter) in shared:
+                    new.get_submodule(path)._parameters[name] = parameter
+
     def set_tensor(self, path: str, tensor: Tensor) -> None:
         """Put a parameter, buffer or constant at a path."""
         self._put(self.tensors, path, tensor)

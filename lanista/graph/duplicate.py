@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 
-def duplicate(module: nn.Module) -> nn.Module:
-    """A deep copy with the same weights; tied ones stay tied."""
-    return copy.deepcopy(module)
+def duplicate(module: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
+    """A deep copy with the same weights; tied ones stay tied, also between copies made with one `memo`."""
+    return copy.deepcopy(module, memo)
 
 
 def sketch(module: nn.Module) -> nn.Module:

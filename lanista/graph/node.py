@@ -140,7 +140,8 @@ class Node:
     def update(self, **changes: Any) -> None:
         """Change arguments: of its module's constructor (`kernel_size=5, padding=2`), or of its function.
 
-        A module is built anew; it keeps its weights where no shape changes, and is left alone if nothing does.
+        A module is built anew; it keeps its weights where no shape changes, those that it shares with other modules
+        among them, and is left alone if nothing does.
         """
         self._must_be_operation("updated")
         module, edit = self.module, Edit("update", self.name, ", ".join(f"{k}={v!r}" for k, v in changes.items()))
@@ -153,6 +154,7 @@ class Node:
         except InvalidMutation as error:
             raise InvalidMutation(f"node {self.name!r} cannot be updated: {error}") from error
         if new is not module:
+            self._draft.retie(module, new)
             with self._draft.edit(edit):
                 self._put(new)
 

@@ -132,6 +132,7 @@ class Section:
         numbers = (f"_{number}" for number in itertools.count(2))
         end = next(end for end in numbers if all(draft.is_free(b + end) and b + end not in tags for b in bases))
         twins, paths = dict(twins), dict[str, str]()
+        memo: dict[int, Any] = {}  # one for the whole copy: what is tied inside of it stays tied
         for path, container in list(draft.containers.items()):
             if _root(path, roots) is not None:
                 draft.set_container(_renamed(path, roots, end), container)
@@ -146,9 +147,9 @@ class Section:
                 if path not in paths:
                     paths[path] = draft.free(_renamed(path, roots, end))
                     if node.op == "call_module":
-                        draft.set_module(paths[path], duplicate(draft.modules[path]))
+                        draft.set_module(paths[path], duplicate(draft.modules[path], memo))
                     else:
-                        draft.set_tensor(paths[path], _twin(draft.tensors[path]))
+                        draft.set_tensor(paths[path], _twin(draft.tensors[path], memo))
                         draft.persistent |= {paths[path]} if path in draft.persistent else set()
                 draft.set_operation(anchor, node.op, paths[path])
         return Section(draft, bases[0] + end, self.name + end), twins
@@ -203,6 +204,9 @@ def _renamed(path: str, roots: Iterable[str], end: str) -> str:
     return path + end if root is None else root + end + path[len(root) :]
 
 
-def _twin(value: Tensor) -> Any:
-    copy = value.detach().clone()
-    return nn.Parameter(copy, requires_grad=value.requires_grad) if isinstance(value, nn.Parameter) else copy
+def _twin(value: Tensor, memo: dict[int, Any]) -> Any:
+    if id(value) not in memo:
+        copy = value.detach().clone()
+        tied = isinstance(value, nn.Parameter)
+        memo[id(value)] = nn.Parameter(copy, requires_grad=value.requires_grad) if tied else copy
+    return memo[id(value)]

@@ -323,3 +323,14 @@ def test_additions_are_found_however_they_are_written(graph):
     assert len(found[0]) == 4
     found[0][0].insert_before(nn.Tanh)
     assert [graph.find(type=kind) for kind in (operator.add, operator.iadd)] == found[:2]
+
+
+def test_an_updated_module_shares_the_weights_that_it_shared():
+    model = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 3, 3, padding=1))
+    model[2].weight = model[0].weight
+    graph = ModelGraph(model, example_input=torch.zeros(1, 3, 8, 8))
+    graph.node(name="2").update(dilation=2, padding=2)
+    result = graph.module()
+    assert result.get_parameter("2.weight") is result.get_parameter("0.weight")
+    graph.node(name="2").update(kernel_size=1, padding=0)
+    assert graph.module().get_parameter("2.weight").shape == (3, 3, 1, 1)

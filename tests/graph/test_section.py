@@ -231,3 +231,26 @@ def test_what_is_inserted_in_a_section_belongs_to_it(graph):
     assert new in section.nodes
     assert [n.name for n in section.repeat(2)[1].find(type=nn.Dropout)] == ["layer1.1_2.dropout"]
     assert section.find(type=operator.iadd)[0].name == "iadd_1"
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.outer.weight = self.inner.weight
+        self.gate = nn.Parameter(torch.ones(4))
+        self.inner.bias = self.gate
+
+    def forward(self, x):
+        return self.outer(self.inner(x).relu() * self.gate)
+
+
+def test_what_is_tied_inside_of_a_section_is_tied_in_its_copies():
+    model = nn.Sequential(Tied(), nn.Linear(4, 2))
+    graph = ModelGraph(model, example_input=ROWS)
+    graph.section("0").repeat(3)
+    result = graph.module()
+    blocks = [result.get_submodule(path) for path in ("0", "0_2", "0_3")]
+    assert all(b.inner.weight is b.outer.weight and b.inner.bias is b.gate for b in blocks)
+    assert len({id(b.inner.weight) for b in blocks}) == 3
+    assert len(list(result.parameters())) == 3 * 3 + 2
