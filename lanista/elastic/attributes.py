@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lanista.elastic.plan import Attribute, Plan
-from lanista.elastic.trace import Example, run
+from lanista.elastic.trace import FAULTS, Example, run
 
 Key = tuple[str, int]
 
 _CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _NORM = (nn.modules.batchnorm._NormBase,)
+_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, *_NORM)
 
 
 def known(model: nn.Module, plan: Plan) -> list[Attribute]:
@@ -23,15 +29,15 @@ def known(model: nn.Module, plan: Plan) -> list[Attribute]:
     return [
         Attribute(path, name, position, int(value), key)
         for path, module in model.named_modules()
-        for name, key in _names(module, f"{path}." if path else "")
+        for name, (weight, dim) in _names(module, f"{path}." if path else "")
         for position, value in _numbers(getattr(module, name, None))
-        if key in plan.axes and (position is None or position == len(getattr(module, name)) - 1)
+        if (key := (weight, dim if position is None else position)) in plan.axes
         if not (name == "num_groups" and value == 1)
     ]
 
 
 def _names(module: nn.Module, prefix: str) -> list[tuple[str, Key]]:
-    """Attribute -> the weight and dimension that it is the size of, or is in proportion to."""
+    """Attribute -> the weight and dimension that it is the size of, or is in proportion to; of shapes, the first."""
     weight = f"{prefix}weight"
     if isinstance(module, nn.Linear):
         return [("out_features", (weight, 0)), ("in_features", (weight, 1))]
@@ -50,8 +56,7 @@ def _names(module: nn.Module, prefix: str) -> list[tuple[str, Key]]:
     if isinstance(module, nn.GroupNorm):
         return [("num_channels", (weight, 0)), ("num_groups", (weight, 0))]
     if isinstance(module, nn.LayerNorm | nn.RMSNorm):
-        last = len(module.normalized_shape) - 1
-        return [("normalized_shape", (weight, last))]
+        return [("normalized_shape", (weight, 0))]
     if isinstance(module, nn.Embedding):
         return [("embedding_dim", (weight, 1))]
     if isinstance(module, nn.PReLU):
@@ -104,15 +109,18 @@ def guesses(model: nn.Module, plan: Plan, example: Example) -> list[list[Attribu
     """Numbers in the user's own modules that equal a size or a number of heads; each with what it may follow.
 
     The most likely comes first: what is inside of the module comes before what passes through it.
-    Numbers that the forward pass does not read are given only if they can follow one thing only.
+    Numbers that the forward pass does not read are given only if they can follow one thing only; and those that it
+    only computes with, as a temperature, not at all, as it could be by chance that they equal a size.
     """
     read: set[tuple[str, str]] = set()
     with _watched(model, read):
         run(model, example)
+    roles = _Roles(model, example)
     already = {(attribute.path, attribute.name) for attribute in plan.attributes}
     found = []
     for path, module in model.named_modules():
-        bare = isinstance(module, nn.LayerNorm | nn.RMSNorm | nn.GroupNorm) and module.weight is None
+        sized = any(getattr(module, tensor, None) is not None for tensor in ("weight", "running_mean"))
+        bare = isinstance(module, _NORMS) and not sized
         if type(module).__module__.startswith("torch.nn.") and not bare:
             continue
         for name, value in vars(module).items():
@@ -121,9 +129,70 @@ def guesses(model: nn.Module, plan: Plan, example: Example) -> list[list[Attribu
             for position, number in _numbers(value):
                 used = bare or (path, name) in read
                 options = _options(plan, path, number, upwards=used)
-                if options and number > 1 and (used or (len(options) == 1 and path)):
+                wanted = options and number > 1 and (used or (len(options) == 1 and path))
+                if wanted and (bare or not used or roles.shapes(type(module), name, position)):
                     found.append([Attribute(path, name, position, number, key) for key in options])
     return found
+
+
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes which operations run, and what shapes they give."""
+
+    def __init__(self, seen: list[tuple[object, list[torch.Size]]]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen = seen
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.seen.append((func, [value.shape for value in pytree.tree_leaves(result) if isinstance(value, Tensor)]))
+        return result
+
+
+class _Roles:
+    """Tells numbers that make a difference for shapes from those that are only computed with.
+
+    Args:
+        model: it is run with other numbers, and left as it was.
+        example: its input.
+    """
+
+    def __init__(self, model: nn.Module, example: Example) -> None:
+        self._model, self._example = model, example
+        self._known: dict[tuple[type[nn.Module], str, int | None], bool] = {}
+
+    def shapes(self, kind: type[nn.Module], name: str, position: int | None) -> bool:
+        """Whether operations or shapes change with this number, in all modules of a class."""
+        key = (kind, name, position)
+        if key not in self._known:
+            whole = self._whole
+            earlier = [(module, vars(module)[name]) for module in self._model.modules() if type(module) is kind]
+            try:
+                for module, value in earlier:
+                    setattr(module, name, _halved(value, position))
+                self._known[key] = self._run() != whole
+            except FAULTS:
+                self._known[key] = True
+            finally:
+                for module, value in earlier:
+                    setattr(module, name, value)
+        return self._known[key]
+
+    @cached_property
+    def _whole(self) -> list[tuple[object, list[torch.Size]]]:
+        return self._run()
+
+    def _run(self) -> list[tuple[object, list[torch.Size]]]:
+        seen: list[tuple[object, list[torch.Size]]] = []
+        with warnings.catch_warnings(), _Operations(seen):
+            warnings.simplefilter("ignore")
+            run(self._model, self._example)
+        return seen
+
+
+def _halved(value: Any, position: int | None) -> Any:
+    if position is None:
+        return value // 2
+    return type(value)(part // 2 if number == position else part for number, part in enumerate(value))
 
 
 def _options(plan: Plan, path: str, number: int, *, upwards: bool) -> list[Key]:

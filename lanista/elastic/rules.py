@@ -232,6 +232,20 @@ def channel_norm(channels: Channels, call: Call) -> Labels:
     return inputs
 
 
+def prelu(channels: Channels, call: Call) -> Labels:
+    """One slope for all, or one for each channel, along dimension 1."""
+    inputs, slopes = call.tensor(channels, "self"), call.tensor(channels, "weight")
+    if slopes.numel() == 1:
+        return inputs
+    return channels.join([inputs, slopes.reshape(-1, *[1] * (inputs.ndim - 2))], call.where)
+
+
+def glu(channels: Channels, call: Call) -> Labels:
+    """One half gates the other."""
+    one, other = call.tensor(channels, "self").chunk(2, call.values.get("dim", -1))
+    return channels.join([one, other], call.where)
+
+
 def layer_norm(channels: Channels, call: Call) -> Labels:
     """Layer and RMS norm: over the last dimensions."""
     operands = [
@@ -418,6 +432,8 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"], conv),
     "batch_norm": channel_norm,
     "instance_norm": channel_norm,
+    "prelu": prelu,
+    "glu": glu,
     "layer_norm": layer_norm,
     "rms_norm": layer_norm,
     "group_norm": group_norm,

@@ -1,3 +1,4 @@
+import torch
 from torch import nn
 
 from lanista.elastic.attributes import guesses, known
@@ -52,3 +53,32 @@ def test_norms_without_weights_follow_what_is_around_them():
     found = plan(follow(trace(model, example), model), model, wish)
     [[attribute]] = guesses(model, found, example)
     assert (attribute.path, attribute.name, attribute.position, attribute.value) == ("norm", "normalized_shape", 0, 16)
+
+
+class Tempered(nn.Module):
+    """Computes with numbers that equal a width by chance, and reshapes by one that is it."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(6, 16), nn.Linear(16, 2)
+        self.width = self.temperature = 16
+        self.norm = nn.InstanceNorm1d(16)
+
+    def forward(self, x):
+        y = self.norm(self.one(x).view(-1, 3, self.width).transpose(1, 2)).transpose(1, 2)
+        return self.two(y) / self.temperature
+
+
+def test_numbers_that_forward_only_computes_with_do_not_follow():
+    model, example = Tempered(), torch.zeros(3, 6)
+    found = plan(follow(trace(model, example), model), model, Wish((0.5,), 2, {"width"}, ()))
+    assert [(a[0].path, a[0].name) for a in guesses(model, found, example)] == [("", "width"), ("norm", "num_features")]
+    assert model.width == model.temperature == 16
+
+
+def test_all_dimensions_of_a_norms_shape_are_known():
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.LayerNorm([8, 4, 4]), nn.Conv2d(8, 2, 1))
+    example = torch.zeros(1, 3, 4, 4)
+    found = plan(follow(trace(model, example), model), model, Wish((0.5,), 2, {"width"}, ()))
+    [shape] = [a for a in known(model, found) if a.path == "1"]
+    assert (shape.name, shape.position, shape.value, shape.axis) == ("normalized_shape", 0, 8, ("1.weight", 0))

@@ -106,6 +106,9 @@ def test_rows_of_channels(between, expected):
             [[1, 2, 3, 4] * 2, [5, 6, 7, 8, 9, 10, 11, 12], [1, 2, 3, 4]],
         ),
         (lambda a, b, s: torch.mul(*a.chunk(2, 1)), 4, [[1, 2, 3, 4] * 2, [5, 6, 7, 8, 9, 10, 11, 12], [1, 2, 3, 4]]),
+        (lambda a, b, s: functional.glu(a, 1), 4, [[1, 2, 3, 4] * 2, [5, 6, 7, 8, 9, 10, 11, 12], [1, 2, 3, 4]]),
+        (lambda a, b, s: functional.prelu(a, s), 8, [FREE, OTHER, FREE]),
+        (lambda a, b, s: functional.prelu(a, s[:1]) + b, 8, [FREE, FREE, FREE]),
         (lambda a, b, s: a[:, :3], 3, [FREE, OTHER, [1, 2, 3]]),
         (
             lambda a, b, s: functional.group_norm(a, 4, s, s),
