@@ -38,7 +38,7 @@ check: lint types test
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable '.[demo,dev,onnx]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable '.[demo,dev,onnx,lightning,samplers,benchmark]'
 	touch $@
 
 clean:

@@ -4,7 +4,7 @@ Names are loaded when they are first used, so that the command line and tools th
 torch. `__init__.pyi` lists the same names for type checkers.
 """
 
-from importlib import import_module
+from lanista.lazy import exports
 
 __version__ = "0.1.0"
 
@@ -22,21 +22,21 @@ _HOMES = {
     "real": "lanista.space",
 }
 
-_PACKAGES = ("draw", "elastic", "graph", "hub", "nn", "profile", "space", "strategy", "testing")
+_PACKAGES = (
+    "benchmark",
+    "draw",
+    "elastic",
+    "evaluator",
+    "graph",
+    "hub",
+    "nn",
+    "profile",
+    "scheduler",
+    "space",
+    "strategy",
+    "testing",
+)
 
 __all__ = list(_HOMES)  # not the packages: a star import must not replace torch's `nn`
 
-
-def __getattr__(name: str) -> object:
-    if name in _HOMES:
-        value = getattr(import_module(_HOMES[name]), name)
-    elif name in _PACKAGES:
-        value = import_module(f"lanista.{name}")
-    else:
-        raise AttributeError(f"module 'lanista' has no attribute {name!r}; it has {', '.join([*__all__, *_PACKAGES])}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_PACKAGES})
+__getattr__, __dir__ = exports(__name__, _HOMES, _PACKAGES)

@@ -1,9 +1,12 @@
+from lanista import benchmark as benchmark
 from lanista import draw as draw
 from lanista import elastic as elastic
+from lanista import evaluator as evaluator
 from lanista import graph as graph
 from lanista import hub as hub
 from lanista import nn as nn
 from lanista import profile as profile
+from lanista import scheduler as scheduler
 from lanista import space as space
 from lanista import strategy as strategy
 from lanista import testing as testing

@@ -1,6 +1,12 @@
-"""What scores models."""
+"""What scores models; loaded when it is first used."""
 
-from lanista.evaluator.base import Evaluator
-from lanista.evaluator.functional import FunctionalEvaluator
+from lanista.lazy import exports
 
-__all__ = ["Evaluator", "FunctionalEvaluator"]
+_HOMES = {
+    "Evaluator": "lanista.evaluator.base",
+    "FunctionalEvaluator": "lanista.evaluator.functional",
+}
+
+__all__ = list(_HOMES)
+
+__getattr__, __dir__ = exports(__name__, _HOMES)

@@ -1,10 +1,16 @@
-"""Search algorithms that propose architectures and learn from ended trials."""
+"""Search algorithms that propose architectures and learn from ended trials; loaded when they are first used."""
 
-from lanista.strategy.base import Strategy
-from lanista.strategy.deduplicated import Deduplicated
-from lanista.strategy.evolution import RegularizedEvolution
-from lanista.strategy.filtered import Filtered
-from lanista.strategy.grid import GridSearch
-from lanista.strategy.random import Random
+from lanista.lazy import exports
 
-__all__ = ["Deduplicated", "Filtered", "GridSearch", "Random", "RegularizedEvolution", "Strategy"]
+_HOMES = {
+    "Deduplicated": "lanista.strategy.deduplicated",
+    "Filtered": "lanista.strategy.filtered",
+    "GridSearch": "lanista.strategy.grid",
+    "Random": "lanista.strategy.random",
+    "RegularizedEvolution": "lanista.strategy.evolution",
+    "Strategy": "lanista.strategy.base",
+}
+
+__all__ = list(_HOMES)
+
+__getattr__, __dir__ = exports(__name__, _HOMES)

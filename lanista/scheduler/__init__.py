@@ -1,0 +1,1 @@
+"""What stops unpromising trials early."""
