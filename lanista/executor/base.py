@@ -52,20 +52,24 @@ class Finished:
 
 
 Event = Started | Reported | Finished
-Listener = Callable[[Event], None]
+
+Listener = Callable[[Event], bool | None]
+"""Is told what happens. Its answer to Reported, if true, ends the trial: `Trial.report` raises Pruned."""
 
 
-def perform(work: Work, trial: Trial, notify: Callable[[Reported], None]) -> Outcome:
+def perform(work: Work, trial: Trial, notify: Callable[[Reported], bool | None]) -> Outcome:
     """Run `work` on `trial` and turn whatever happens into an outcome: the boundary where failures become data.
 
-    `notify` receives each report as it is made. KeyboardInterrupt passes through.
+    `notify` receives each report as it is made, and says whether the trial is to end there. KeyboardInterrupt passes
+    through.
     """
     last = Reported(trial.number, -1, {})
 
     def reporter(metrics: dict[str, float], step: int | None) -> None:
         nonlocal last
         last = Reported(trial.number, last.step + 1 if step is None else step, metrics)
-        notify(last)
+        if notify(last):
+            raise Pruned(f"trial {trial.number} is stopped at step {last.step}")
 
     try:
         metrics = checked_metrics(work(replace(trial, reporter=reporter)), "the evaluation")
@@ -81,7 +85,8 @@ class Executor(ABC):
 
     Order of calls, all from one thread: `start`, then any number of `submit` and `wait`, then `stop`; after that
     `start` may follow again. Events reach the listener in the caller's thread, during `wait` (or `submit`).
-    Each submitted trial gets at least one Started and exactly one Finished, unless `stop` comes first.
+    Each submitted trial gets at least one Started and exactly one Finished, unless `stop` comes first. An evaluation
+    that reports waits for the listener's answer.
     """
 
     @property

@@ -88,9 +88,9 @@ class _Delivery:
         self.error: BaseException | None = None
         self._listener = listener
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event) -> bool | None:
         with self:
-            self._listener(event)
+            return self._listener(event)
 
     def __enter__(self) -> None:
         pass

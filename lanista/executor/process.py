@@ -230,8 +230,8 @@ class ProcessExecutor(Executor):
                 worker.ready = True
                 self._stillbirths = 0
             case ["reported", int(number), int(step), dict(metrics)]:
-                if job and job.trial.number == number:  # else a thread that outlives its trial reports
-                    session.listener(Reported(number, step, metrics))
+                stops = bool(job and session.listener(Reported(number, step, metrics)))
+                worker.answer(stops)
             case ["finished", str(state), dict(metrics), error] if job:
                 worker.job = None
                 reason = None if error is None else str(error)
@@ -328,6 +328,11 @@ class _Worker:
     def send(self, trial: Trial) -> None:
         """Hand over a trial; OSError if the worker is gone."""
         self.channel.sendall(pickle.dumps(trial))
+
+    def answer(self, stops: bool) -> None:
+        """Say whether the trial that reported is to end; a worker that is gone does not mind."""
+        with contextlib.suppress(OSError):
+            self.channel.sendall(pickle.dumps(stops))
 
     def receive(self, *, everything: bool) -> bool:
         """Move what has arrived (at most 64 KiB, unless `everything`) to the inbox, without waiting.

@@ -1,7 +1,7 @@
 """A worker process of `ProcessExecutor`: performs the trials that the main process sends, until that ends.
 
-The main process sends pickled trials through a socket. Back come lines of JSON, not pickles: whatever an
-evaluation makes of the worker, the main process cannot trip over what it reads.
+The main process sends pickled trials through a socket, and a pickled answer to each report. Back come lines of JSON,
+not pickles: whatever an evaluation makes of the worker, the main process cannot trip over what it reads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 import cloudpickle
 
 from lanista.errors import ExecutorError
-from lanista.executor.base import Reported, Work, perform
+from lanista.executor.base import Outcome, Reported, Work, perform
 from lanista.trial import Trial
 
 WATCH = 0.5
@@ -31,7 +31,7 @@ WATCH = 0.5
 
 
 class Channel:
-    """The worker's end of the socket. `send` may be called from any thread of the evaluation."""
+    """The worker's end of the socket."""
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
@@ -39,12 +39,15 @@ class Channel:
         self._source = self._socket.makefile("rb")
         self._owner = os.getpid()
         self._lock = threading.Lock()
+        self._open: int | None = None
 
     def trials(self) -> Iterator[Trial]:
         """Yield trials as they come, until the main process closes its end."""
         with contextlib.suppress(EOFError):
             while True:
-                yield pickle.load(self._source)
+                trial: Trial = pickle.load(self._source)
+                self._open = trial.number
+                yield trial
 
     def send(self, *message: object) -> None:
         """Send one line.
@@ -58,12 +61,32 @@ class Channel:
                 "evaluation's own process and report it there"
             )
         line = json.dumps(message).encode() + b"\n"
-        with self._lock:
-            self._socket.sendall(line)
+        self._socket.sendall(line)
 
-    def report(self, event: Reported) -> None:
-        """Send an intermediate result."""
-        self.send("reported", event.number, event.step, event.metrics)
+    def report(self, event: Reported) -> bool:
+        """Send an intermediate result, and wait for the answer: whether the trial is to end here.
+
+        May be called from any thread of the evaluation.
+
+        Raises:
+            ExecutorError: the trial has ended, or this is a process that the evaluation forked.
+        """
+        with self._lock:
+            if event.number != self._open:  # a thread that outlives its trial must not read what is for the next one
+                raise ExecutorError(f"trial {event.number} has ended; a thread that it left behind cannot report")
+            self.send("reported", event.number, event.step, event.metrics)
+            try:
+                answer: bool = pickle.load(self._source)
+            except EOFError:  # the main process is gone
+                os.killpg(os.getpgrp(), signal.SIGKILL)
+                raise
+            return answer
+
+    def finish(self, outcome: Outcome) -> None:
+        """Send how the trial ended; from now on it cannot report."""
+        with self._lock:
+            self._open = None
+            self.send("finished", outcome.state, outcome.metrics, outcome.error)
 
     def close(self) -> None:
         """End the connection, even if processes that the evaluation forked still hold the socket."""
@@ -97,7 +120,7 @@ def _serve(channel: Channel, work: Work) -> None:
         with contextlib.suppress(FileNotFoundError):
             if log.stat().st_size == 0:
                 log.unlink()
-        channel.send("finished", outcome.state, outcome.metrics, outcome.error)
+        channel.finish(outcome)
 
 
 def _redirect(null: int, log: Path, attempt: int) -> None:

@@ -126,6 +126,28 @@ def pruned_keeps_last_report(make: Factory, folder: Path) -> None:
     assert ended[1] == Outcome(State.PRUNED, {"score": 0.75})
 
 
+def answers_prune(make: Factory, folder: Path) -> None:
+    """Where the listener's answer to a report is true, the evaluation ends at that very report."""
+    executor = make()
+    events: list[Event] = []
+
+    def listener(event: Event) -> bool:
+        events.append(event)
+        return isinstance(event, Reported) and event.number == 0 and event.step == 4
+
+    executor.start(_report, listener, folder)
+    try:
+        for trial in (Trial(number=0, architecture={}), Trial(number=2, architecture={})):
+            executor.submit(trial)
+            while trial.number not in outcomes(events):
+                executor.wait()
+    finally:
+        executor.stop()
+    assert [event.step for event in events if isinstance(event, Reported) and event.number == 0] == [0, 4]
+    assert outcomes(events)[0] == Outcome(State.PRUNED, {"loss": 2.0, "score": 0.25})
+    assert outcomes(events)[2] == Outcome(State.COMPLETED, {"score": 1.0})
+
+
 def many_trials_end_once(make: Factory, folder: Path) -> None:
     """Each of many trials starts and finishes once, with its own result, at most `slots` at a time."""
     executor = make()
@@ -228,6 +250,7 @@ EXECUTOR_LAWS: tuple[Callable[[Factory, Path], None], ...] = (
     failures_are_data,
     reports_arrive_in_order,
     pruned_keeps_last_report,
+    answers_prune,
     many_trials_end_once,
     order_of_calls_is_checked,
     stop_forgets,
