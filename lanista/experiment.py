@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 import platform
 import sys
-import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,32 +15,21 @@ from safetensors.torch import load_model
 from torch import nn
 
 from lanista import __version__
-from lanista.errors import ExperimentError, MetricError
+from lanista.errors import ExperimentError, Pruned
 from lanista.evaluator.base import EvaluatorSource
 from lanista.evaluator.task import Task, questions
-from lanista.executor.base import Event, Executor, Finished, Outcome, Reported, Started
+from lanista.executor.base import Executor, Finished, Outcome, Reported
 from lanista.executor.inline import InlineExecutor
 from lanista.export import write_folder
+from lanista.loop import Loop
 from lanista.model import ModelSpace
 from lanista.objective import Objectives, best, pareto
-from lanista.progress import Progress
+from lanista.scheduler.base import Scheduler
+from lanista.session import Session, Setup
 from lanista.space.domain import is_integer, is_number
-from lanista.space.limit import Function
 from lanista.storage import Record, Storage
 from lanista.strategy.base import Strategy
-from lanista.trial import State, Trial
-
-logger = logging.getLogger("lanista")
-
-TICK_SECONDS = 0.5
-"""How often a run that waits for trials looks at the clock."""
-
-KEPT_WEIGHTS = 10
-"""Weights of this many best trials are kept, besides those of the Pareto front."""
-
-
-MEASURED = "measured.jsonl"
-"""The file, beside an experiment's logs, of what measured limits measured: name, architecture, value."""
+from lanista.trial import State, Trial, checked_metrics
 
 
 class Experiment:
@@ -65,6 +49,7 @@ class Experiment:
         name: of the experiment in its storage; default: the name of the space's callable.
         storage: a `Storage`, a path of an SQLite file, or an SQLAlchemy URL.
         executor: where trials run; default: in this process, one at a time.
+        scheduler: stops unpromising trials early, by what they report of the first objective; default: none is stopped.
         seed: of the strategy and, with the trial's number, of each trial.
 
     Attributes:
@@ -74,7 +59,7 @@ class Experiment:
         SpaceError, ExperimentError, MetricError: arguments do not fit together.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (four nouns; the rest has defaults)
         self,
         space: ModelSpace,
         evaluator: EvaluatorSource,
@@ -84,10 +69,15 @@ class Experiment:
         name: str | None = None,
         storage: Storage | str | Path = "lanista.db",
         executor: Executor | None = None,
+        scheduler: Scheduler | None = None,
         seed: int = 0,
     ) -> None:
-        for given, kind, what in ((space, ModelSpace, "space"), (strategy, Strategy, "strategy")):
-            if not isinstance(given, kind):
+        for given, kind, what in (
+            (space, ModelSpace, "space"),
+            (strategy, Strategy, "strategy"),
+            (scheduler, Scheduler, "scheduler"),
+        ):
+            if not isinstance(given, kind) and not (given is None and what == "scheduler"):
                 raise ExperimentError(f"{what} is {given!r} ({type(given).__name__}); give a {kind.__name__} instance")
         if not is_integer(seed) or not 0 <= seed < 2**63:
             raise ExperimentError(f"seed is {seed!r}; give an integer from 0 to 2**63 - 1")
@@ -96,8 +86,12 @@ class Experiment:
         self.objectives = Objectives.read(objectives)
         self.name = space.name if name is None else name
         self.executor = executor or InlineExecutor()
+        self.scheduler = scheduler
         self.seed = seed
         self.source: str | None = None
+        self._session: Session | None = None
+        self._held = ExitStack()
+        self._interrupted: list[Trial] = []
         self._storage = storage if isinstance(storage, Storage) else None
         self._url = storage.name if isinstance(storage, Storage) else storage
 
@@ -123,8 +117,115 @@ class Experiment:
             raise ExperimentError(f"max_trials is {max_trials!r}; it must be an integer above 0, or None for no limit")
         if max_duration is not None and not (is_number(max_duration) and max_duration > 0):
             raise ExperimentError(f"max_duration is {max_duration!r}; it must be above 0, or None for no limit")
+        if self._session is not None:
+            raise ExperimentError(f"experiment {self.name!r} is open for ask and tell; close() it before run()")
         with self.storage.lock(self.name):
-            _Run(self, self._register(), max_trials, max_duration).run()
+            Loop(self._setup(), self.executor, max_trials, max_duration).run()
+
+    # --- your own loop ------------------------------------------------------------------------------------
+
+    def ask(self) -> Trial:
+        """The next trial, for a loop of your own: build its model, evaluate it, and `tell` what came of it.
+
+        The first call opens the experiment: nobody else can run it until `close`, the end of a `with` block
+        (`with experiment: ...`) or the end of the process. A trial that was asked for and never told about, here or
+        in a process that ended, is given again first. Several trials may be open at once. `trial.report` works, and
+        raises Pruned where the scheduler stops the trial. Nothing is seeded; `trial.seed` is a seed to use.
+
+        Raises:
+            StopIteration: the strategy has nothing left to try.
+            ExperimentError: as `run`.
+        """
+        session = self._open()
+        trial = self._interrupted.pop(0) if self._interrupted else None
+        if trial is None:
+            trial = session.propose()
+        else:
+            session.restart(trial)
+        number, last = trial.number, -1
+
+        def reporter(metrics: dict[str, float], step: int | None) -> None:
+            nonlocal last
+            last = last + 1 if step is None else step
+            if number not in session.live:
+                raise ExperimentError(f"trial {number} has ended, and can report no more")
+            if session.listen(Reported(number, last, metrics)):
+                raise Pruned(f"trial {number} is stopped at step {last}")
+
+        return replace(trial, reporter=reporter, folder=self._task().folder(trial))
+
+    def tell(
+        self,
+        trial: Trial | int,
+        metrics: float | Mapping[str, float] | None = None,
+        *,
+        error: str | None = None,
+        model: nn.Module | None = None,
+    ) -> Trial:
+        """Say what came of a trial that was asked for.
+
+        Args:
+            trial: as `ask` gave it, or its number.
+            metrics: the final metric, or metrics by name, if the trial was completed.
+            error: what went wrong, if it failed. With neither metrics nor error the trial was stopped early: pruned.
+            model: the trained model of a completed trial, if its weights are to be kept (among the best; see `export`).
+
+        Returns:
+            The trial as it is stored.
+
+        Raises:
+            MetricError: metrics are not finite numbers, or not those that the objectives name. Nothing is stored.
+            ExperimentError: no such trial is open.
+        """
+        number = _number(trial)
+        if self._session is None or number not in self._session.live:
+            opened = [] if self._session is None else sorted(self._session.live)
+            raise ExperimentError(f"trial {number} is not open; open trials are {opened}: ask() for one, and tell once")
+        curve = self.storage.reports(self._register(), number)
+        outcome = Outcome(State.PRUNED, curve[-1][1] if curve else {})
+        if error is not None:
+            outcome = Outcome(State.FAILED, error=error)
+        elif metrics is not None:
+            outcome = Outcome(State.COMPLETED, checked_metrics(metrics, "tell"))
+            self._session.check(number, outcome.metrics)
+            if model is not None:
+                self._task().save(model, number)
+        ended = self._session.finish(Finished(number, outcome, 1))
+        if self._session.mismatch is not None:
+            mismatch, self._session.mismatch = self._session.mismatch, None
+            raise mismatch
+        return ended
+
+    def close(self) -> None:
+        """End a loop of `ask` and `tell`: the experiment can be run by others. May be called twice."""
+        self._session = None
+        self._held.close()
+
+    def __enter__(self) -> Experiment:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self) -> Session:
+        if self._session is None:
+            with ExitStack() as stack:
+                stack.enter_context(self.storage.lock(self.name))
+                self._session = Session(self._setup())
+                self._held = stack.pop_all()
+            self._interrupted = list(self._session.live.values())
+        return self._session
+
+    def _setup(self) -> Setup:
+        return Setup(
+            storage=self.storage,
+            record=self._register(),
+            decisions=self.decisions,
+            strategy=self.strategy,
+            objectives=self.objectives,
+            scheduler=self.scheduler,
+            task=self._task(),
+        )
 
     def _register(self) -> Record:
         """The experiment's record, made if it is not there; raises ExperimentError if it is another experiment's."""
@@ -272,231 +373,6 @@ class Experiment:
         if trial.state is not State.COMPLETED:
             return trial
         return replace(trial, scores=self.objectives.scores(trial.metrics))
-
-
-class _Run:
-    """One call of `Experiment.run`: replays the history, then goes on."""
-
-    def __init__(
-        self, experiment: Experiment, record: Record, max_trials: int | None, max_duration: float | None
-    ) -> None:
-        self._experiment = experiment
-        self._record = record
-        self._storage = experiment.storage
-        self._strategy = experiment.strategy
-        self._executor = experiment.executor
-        self._task = experiment._task()
-        self._max_trials = max_trials
-        self._limits = {"max_trials": max_trials, "max_duration": max_duration}
-        self._deadline = None if max_duration is None else time.monotonic() + max_duration
-        self._proposed = 0
-        self._live: dict[int, Trial] = {}
-        self._leader: list[Trial] = []
-        self._kept: list[Trial] = []
-        self._mismatch: MetricError | None = None
-
-    def run(self) -> None:
-        self._remember()
-        self._replay()
-        self._sweep()
-        interrupted = list(self._live.values())
-        folder = self._storage.folder(self._record.name)
-        self._storage.log(self._record, "run", json.dumps(self._limits))
-        with Progress(self._experiment.name, self._max_trials, self._deadline) as self._progress:
-            self._progress.replayed(self._storage.counts(self._record), self._leader)
-            try:
-                self._executor.start(self._task, self._listen, folder / "logs")
-                self._loop(interrupted)
-            except KeyboardInterrupt:
-                logger.warning("interrupted; run experiment %r again and it goes on", self._record.name)
-                raise
-            finally:
-                self._executor.stop()
-        counts = self._storage.counts(self._record)
-        self._storage.log(self._record, "stop", ", ".join(f"{n} {state}" for state, n in counts.items() if n))
-        self._report(counts)
-        if self._experiment.decisions.limits:
-            logger.info("limits of experiment %r: %s", self._record.name, self._experiment.decisions.acceptance)
-
-    def _loop(self, interrupted: list[Trial]) -> None:
-        waiting = interrupted[::-1]
-        running = 0
-        exhausted = False
-        while True:
-            while running < self._executor.slots and not self._mismatch:
-                if waiting and not self._late():
-                    trial = waiting.pop()
-                    self._storage.start(self._record, trial.number, attempt=1, log=None)
-                elif exhausted or self._spent():
-                    break
-                else:
-                    try:
-                        trial = self._propose()
-                    except StopIteration:
-                        logger.warning("the strategy has nothing left to try after %d trials", self._proposed)
-                        exhausted = True
-                        break
-                    # A file of an earlier database, which somebody deleted, is not this trial's.
-                    self._weights(trial).unlink(missing_ok=True)
-                    self._storage.propose(self._record, trial)
-                self._live[trial.number] = trial
-                self._executor.submit(trial)
-                running += 1
-            if not running:
-                break
-            self._executor.wait(TICK_SECONDS)
-            running = len(self._live) - len(waiting)
-            self._progress.tick(running)
-        if self._mismatch is not None:
-            raise self._mismatch
-
-    def _late(self) -> bool:
-        return self._deadline is not None and time.monotonic() >= self._deadline
-
-    def _spent(self) -> bool:
-        if self._late():
-            return True
-        return self._max_trials is not None and self._proposed >= self._max_trials
-
-    def _propose(self) -> Trial:
-        number = self._proposed
-        architecture = self._strategy.propose()
-        self._proposed += 1
-        return Trial(
-            number=number,
-            architecture=architecture,
-            seed=trial_seed(self._record.seed, number),
-            started=time.time(),
-        )
-
-    # --- history ------------------------------------------------------------------------------------------
-
-    def _remember(self) -> None:
-        """Let measured limits write down what they measure, and know what was measured before: replay needs it."""
-        file = self._storage.folder(self._record.name) / MEASURED
-        if not sum(self._storage.counts(self._record).values()):
-            file.unlink(missing_ok=True)  # of an earlier database, which somebody deleted
-        known: dict[str, dict[str, float]] = {}
-        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
-            with suppress(ValueError):  # the last line, if the process was killed while it was written
-                name, architecture, value = json.loads(line)
-                known.setdefault(name, {})[architecture] = value
-
-        def tell(name: str, architecture: str, value: float) -> None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("a", encoding="utf-8") as measured:
-                measured.write(json.dumps([name, architecture, value]) + "\n")
-
-        for limit in self._experiment.decisions.limits:
-            if isinstance(limit.cost, Function) and not limit.cost.repeatable:
-                limit.cost.remember(known.get(limit.cost.name, {}), partial(tell, limit.cost.name))
-
-    def _replay(self) -> None:
-        self._strategy.reset(self._experiment.decisions, self._record.seed)
-        for kind, trial in self._storage.history(self._record):
-            if kind == "proposed":
-                self._check_proposal(trial)
-                self._proposed += 1
-                self._live[trial.number] = trial
-            else:
-                del self._live[trial.number]
-                scored = self._experiment._scored(trial)
-                self._strategy.observe(scored)
-                self._leader = best([*self._leader, scored], 1)
-                self._keep(scored)
-
-    def _check_proposal(self, stored: Trial) -> None:
-        try:
-            proposed = self._strategy.propose()
-        except StopIteration:
-            proposed = {}
-        if proposed != stored.architecture:
-            raise ExperimentError(
-                f"experiment {self._record.name!r} does not replay: for trial {stored.number} the strategy proposes "
-                f"{proposed}, but {stored.architecture} is stored. It was started with {self._record.strategy} and is "
-                f"run with {self._strategy!r}: use the same strategy, settings and lanista version, or another name"
-            )
-
-    # --- events -------------------------------------------------------------------------------------------
-
-    def _listen(self, event: Event) -> None:
-        if isinstance(event, Reported):
-            self._storage.report(self._record, event.number, event.step, event.metrics)
-            return
-        trial = self._live[event.number]
-        if isinstance(event, Started):
-            if event.attempt > 1:
-                self._storage.start(self._record, event.number, attempt=event.attempt, log=event.log)
-            self._live[event.number] = replace(trial, started=time.time(), log=event.log, attempts=event.attempt)
-        else:
-            del self._live[event.number]
-            self._finish(trial, event)
-
-    def _finish(self, trial: Trial, event: Finished) -> None:
-        outcome = self._checked(event.outcome)
-        weights = self._weights(trial)
-        completed = outcome.state is State.COMPLETED
-        ended = replace(
-            trial,
-            state=outcome.state,
-            metrics=outcome.metrics,
-            scores=self._experiment.objectives.scores(outcome.metrics) if completed else (),
-            error=outcome.error,
-            attempts=event.attempts,
-            finished=time.time(),
-            log=trial.log if trial.log is not None and Path(trial.log).exists() else None,
-            weights=str(weights) if completed and weights.exists() else None,
-        )
-        self._storage.finish(self._record, ended)
-        self._strategy.observe(ended)
-        if ended.state is State.FAILED:
-            logger.warning("trial %d failed: %s", ended.number, ended.reason)
-        self._keep(ended)
-        self._progress.ended(ended)
-
-    def _weights(self, trial: Trial) -> Path:
-        return self._task.weights / f"{trial.number}.safetensors"
-
-    def _checked(self, outcome: Outcome) -> Outcome:
-        """A completed trial without the metrics that the objectives name is a failed one, and ends the run."""
-        if outcome.state is not State.COMPLETED:
-            return outcome
-        try:
-            self._experiment.objectives.names(outcome.metrics)
-        except MetricError as error:
-            self._mismatch = error
-            return Outcome(State.FAILED, error=f"{type(error).__name__}: {error}")
-        return outcome
-
-    def _keep(self, ended: Trial) -> None:
-        """Keep the weights of the best trials, and delete those of others."""
-        if ended.weights is None:
-            # The file is there if the run was killed after it forgot these weights.
-            self._weights(ended).unlink(missing_ok=True)
-            return
-        self._kept = best([*self._kept, ended])
-        if len(self._kept) <= KEPT_WEIGHTS:
-            return
-        front = {trial.number for trial in pareto(self._kept)}
-        for trial in [trial for trial in self._kept[KEPT_WEIGHTS:] if trial.number not in front]:
-            self._kept.remove(trial)
-            self._storage.forget_weights(self._record, trial.number)
-            Path(str(trial.weights)).unlink(missing_ok=True)
-
-    def _sweep(self) -> None:
-        """Delete what was being written when a run or a worker was killed; safetensors writes aside, too."""
-        for file in self._task.weights.glob("*.tmp*"):
-            file.unlink(missing_ok=True)
-
-    def _report(self, counts: Mapping[State, int]) -> None:
-        if counts[State.FAILED] and not counts[State.COMPLETED]:
-            logger.error("all %d trials failed; the last error: %s", counts[State.FAILED], self._progress.last_error)
-        logger.info("experiment %r: %s", self._record.name, ", ".join(f"{n} {s}" for s, n in counts.items() if n))
-
-
-def trial_seed(seed: int, number: int) -> int:
-    """Seed of a trial, from 0 to 2**32 - 1 (what NumPy takes): the same whoever runs it, and whenever."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{number}".encode()).digest()[:4], "big")
 
 
 def _number(trial: Trial | int) -> int:

@@ -78,6 +78,15 @@ class Objectives:
             for name, direction in zip(self.names(metrics), self.directions.values(), strict=True)
         )
 
+    def scores_first(self, metrics: Mapping[str, float]) -> float:
+        """The first objective's value, sign turned so that greater is better; the other ones need not be there.
+
+        Raises:
+            MetricError: it is not there, or "the only metric" is one of several.
+        """
+        name, direction = next(iter(self.directions.items()))
+        return Objectives({name: direction}).scores(metrics)[0]
+
     def __str__(self) -> str:
         return ", ".join(f"{direction} {name or 'the metric'}" for name, direction in self.directions.items())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
@@ -65,10 +65,10 @@ class Progress:
             self._draw()
             self._bars.stop()
 
-    def replayed(self, counts: Mapping[State, int], leader: Sequence[Trial]) -> None:
+    def replayed(self, counts: Mapping[State, int], leader: Trial | None) -> None:
         """Begin with what earlier runs did."""
         self._counts.update({state: n for state, n in counts.items() if state is not State.RUNNING})
-        self._best = leader[0] if leader else None
+        self._best = leader
 
     def ended(self, trial: Trial) -> None:
         """Count an ended trial."""

@@ -14,8 +14,9 @@ from torch import nn
 
 from lanista import Experiment, FunctionalEvaluator, ModelSpace, ProcessExecutor, choice, integer, real
 from lanista.errors import ExperimentError, MetricError, Pruned, StorageError
-from lanista.experiment import KEPT_WEIGHTS, Loaded, loading, trial_seed
+from lanista.experiment import Loaded, loading
 from lanista.nn import LayerChoice
+from lanista.session import KEPT_WEIGHTS, trial_seed
 from lanista.storage import Storage
 from lanista.strategy import Deduplicated, GridSearch, Random, RegularizedEvolution
 from lanista.trial import State, Trial

@@ -33,7 +33,7 @@ def test_the_line_has_trials_best_failures_and_time_left():
 
 def test_earlier_runs_count():
     progress = Progress("digits", None, None, console(False))
-    progress.replayed({State.COMPLETED: 5, State.PRUNED: 2, State.RUNNING: 1}, [ended(3, 0.9)])
+    progress.replayed({State.COMPLETED: 5, State.PRUNED: 2, State.RUNNING: 1}, ended(3, 0.9))
     assert progress.status() == "7 trials · 2 pruned · best accuracy 0.9 (#3)"
 
 

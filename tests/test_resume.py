@@ -19,8 +19,8 @@ from torch import nn
 
 from lanista import Experiment, FunctionalEvaluator, ModelSpace, ProcessExecutor, choice, cli, integer
 from lanista.errors import ExperimentError, StorageError
-from lanista.experiment import KEPT_WEIGHTS
 from lanista.profile import Measure, Measurement
+from lanista.session import KEPT_WEIGHTS
 from lanista.storage import Storage
 from lanista.strategy import GridSearch, RegularizedEvolution
 from lanista.trial import State

@@ -32,6 +32,13 @@ class Evaluator(ABC):
             The final metric, or metrics by name; finite numbers.
         """
 
+    def rehearse(self, model: nn.Module, trial: Trial) -> None:  # noqa: B027 (most evaluators have nothing to try)
+        """Find out in seconds whether `evaluate` would work, and raise what does not; by default nothing is tried.
+
+        Called once in a worker before a search starts, with the model of the default architecture, which is thrown
+        away.
+        """
+
 
 EvaluatorSource: TypeAlias = Evaluator | Callable[[], Evaluator]
 """An evaluator, or a callable that builds one and may ask questions (`choice`, `real`) on the way."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import os
 import random
+import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,6 +27,9 @@ from lanista.trial import Trial, checked_metrics
 PREFIX = "evaluator/"
 """Put before the automatic labels of questions that an evaluator asks."""
 
+REHEARSAL = -1
+"""Number of the trial that stands for a rehearsal of the evaluator; an experiment counts from 0."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -35,6 +39,7 @@ class Task:
         space: builds the models.
         source: the evaluator, or what builds it.
         weights: folder for the weights of evaluated models; they are called `<trial number>.safetensors`.
+            Beside it, in `trials`, each trial has its folder.
     """
 
     space: ModelSpace
@@ -45,14 +50,36 @@ class Task:
         """Evaluate `trial` and return its final metrics. Seeds `random`, NumPy and torch with the trial's seed."""
         model = self.model(trial)
         evaluator = self._evaluator(trial.architecture)
+        trial = replace(trial, folder=self.folder(trial))
+        if trial.number == REHEARSAL:
+            evaluator.rehearse(model, trial)
+            shutil.rmtree(self.folder(trial), ignore_errors=True)
+            return {"rehearsed": 1.0}
         metrics = checked_metrics(evaluator.evaluate(model, trial), "the evaluator")
         if evaluator.keep_weights:
-            self.weights.mkdir(parents=True, exist_ok=True)
-            file = self.weights / f"{trial.number}.safetensors"
-            aside = file.with_suffix(f".tmp{os.getpid()}")  # a worker may outlive its run by a second
-            save_model(model, str(aside))
-            aside.replace(file)
+            self.save(model, trial.number)
         return metrics
+
+    def save(self, model: nn.Module, number: int) -> None:
+        """Keep the weights of a trial's model."""
+        self.weights.mkdir(parents=True, exist_ok=True)
+        file = self.weights / f"{number}.safetensors"
+        aside = file.with_suffix(f".tmp{os.getpid()}")  # a worker may outlive its run by a second
+        save_model(model, str(aside))
+        aside.replace(file)
+
+    def folder(self, trial: Trial) -> Path:
+        """The trial's own folder, which may not exist."""
+        return self.weights.parent / "trials" / str(trial.number)
+
+    @property
+    def rehearses(self) -> bool:
+        """Whether the evaluator can find out before a search whether it works."""
+        source = self.source
+        if not isinstance(source, Evaluator):
+            with answering(Trace({}, {}, PREFIX)):
+                source = source()
+        return type(source).rehearse is not Evaluator.rehearse
 
     def model(self, trial: Trial) -> nn.Module:
         """The trial's model as it is before evaluation: same architecture, same initial weights."""
