@@ -30,7 +30,7 @@ class Hyperband(PrunerScheduler):
 
     def __init__(self, max_resource: int, *, min_resource: int = 1, reduction_factor: int = 3) -> None:
         self._min_resource = count("min_resource", min_resource, 1)
-        self._max_resource = count("max_resource", max_resource, 1)
+        self._max_resource = self.last = count("max_resource", max_resource, 1)
         self._reduction_factor = count("reduction_factor", reduction_factor, 2)
         if max_resource < min_resource:
             raise ExperimentError(f"max_resource is {max_resource}; it must be at least min_resource, {min_resource}")

@@ -22,7 +22,12 @@ class PrunerScheduler(Scheduler):
 
     Optuna's step is the number of reports that the trial has made so far, this one included: 1 at the first, whatever
     the evaluation calls it.
+
+    Attributes:
+        last: reports of a trial that runs to its end, which is not stopped at the last one; None: not known.
     """
+
+    last: int | None = None
 
     @abstractmethod
     def pruner(self) -> BasePruner:
@@ -42,8 +47,9 @@ class PrunerScheduler(Scheduler):
         answers = self._answers.setdefault(number, {})
         if step not in answers:  # else the worker died, and this is another attempt
             trial = self._trial(number)
-            trial.report(score, len(answers) + 1)
-            answers[step] = trial.should_prune()
+            made = len(answers) + 1
+            trial.report(score, made)
+            answers[step] = trial.should_prune() and not (self.last is not None and made >= self.last)
         return answers[step]
 
     def end(self, trial: Trial) -> None:

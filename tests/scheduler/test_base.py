@@ -9,6 +9,7 @@ from lanista.testing.schedulers import SCHEDULER_LAWS
 
 MAKERS = {
     "ASHA": lambda: ASHA(reduction_factor=3),
+    "ASHA, with an end": lambda: ASHA(9, reduction_factor=3),
     "ASHA, late": lambda: ASHA(min_resource=2, reduction_factor=2),
     "Hyperband": lambda: Hyperband(9),
     "MedianStop": lambda: MedianStop(startup=3),
