@@ -1,8 +1,8 @@
 """Does early stopping find as good a network for half of the epochs? Real training on Fashion-MNIST, five seeds.
 
-A search of 30 random networks, 3 epochs each, once in full and once under ASHA. Both draw the same networks with the same
-initial weights. The data are the idx files of Fashion-MNIST, in the folder of the environment variable FASHION_MNIST or
-in ../shared/data/images/fashion.
+A search of 30 random networks, 3 epochs each, once in full and once under ASHA. Both draw the same networks with the
+same initial weights. The data are the idx files of Fashion-MNIST, in the folder of the environment variable
+FASHION_MNIST or in ../shared/data/images/fashion.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ _HOMES = {
     "Deduplicated": "lanista.strategy.deduplicated",
     "Filtered": "lanista.strategy.filtered",
     "GridSearch": "lanista.strategy.grid",
+    "Listed": "lanista.strategy.listed",
     "Random": "lanista.strategy.random",
     "RegularizedEvolution": "lanista.strategy.evolution",
     "Strategy": "lanista.strategy.base",
