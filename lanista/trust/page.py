@@ -16,29 +16,30 @@ _LIGHT = """--page:#fff;--panel:#f6f7f9;--rim:#d8dce3;--ink:#1d2530;--dim:#5d677
 --link:#1d5fb4;--dot:#8d98a8;--good:#1b6e3c;--good-ground:#e3f4e9;--middle:#855700;--middle-ground:#fcf1d9;--bad:#a3262a;
 --bad-ground:#fbe6e6"""
 _DARK = """--page:#14171c;--panel:#1b1f26;--rim:#343b47;--ink:#e6eaf0;--dim:#9aa5b5;--accent:#ffb37a;--band:#3a2a1d;
---link:#86b7f5;--dot:#6b7687;--good:#7fd6a0;--good-ground:#17321f;--middle:#f0c66b;--middle-ground:#362b13;--bad:#f59a9a;
+--link:#86b7f5;--dot:#8b97a8;--good:#7fd6a0;--good-ground:#17321f;--middle:#f0c66b;--middle-ground:#362b13;--bad:#f59a9a;
 --bad-ground:#3d1d1f"""
 _STYLE = f"""
 :root{{color-scheme:light dark;{_LIGHT}}}
-@media (prefers-color-scheme:dark) and (not print){{:root{{{_DARK}}}}}
+@media screen and (prefers-color-scheme:dark){{:root{{{_DARK}}}}}
 *{{box-sizing:border-box}}
 body{{margin:0 auto;max-width:880px;padding:28px 20px 48px;background:var(--page);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}}
 h1{{font-size:24px;margin:0 0 4px;overflow-wrap:anywhere}}h2{{font-size:18px;margin:36px 0 6px}}
-p{{margin:6px 0 10px}}.dim{{color:var(--dim)}}
+p{{margin:6px 0 10px}}.dim,.told{{color:var(--dim)}}.told b{{color:var(--ink)}}
 .verdict{{border-left:6px solid;border-radius:6px;padding:14px 18px;margin:18px 0}}
 .verdict b{{display:block;font-size:21px;line-height:1.3}}.verdict b::first-letter{{text-transform:uppercase}}
 .verdict span{{color:var(--ink)}}
 .good{{color:var(--good);border-color:var(--good);background:var(--good-ground)}}
 .middle-way{{color:var(--middle);border-color:var(--middle);background:var(--middle-ground)}}
 .bad{{color:var(--bad);border-color:var(--bad);background:var(--bad-ground)}}
-.pill{{display:inline-block;border-radius:10px;padding:0 9px;font-size:13px;white-space:nowrap}}
+.pill{{display:inline-block;border-radius:10px;padding:0 9px;font-size:13px}}
 .plots{{display:flex;flex-wrap:wrap;gap:12px 24px}}figure{{margin:8px 0;break-inside:avoid}}
 figcaption{{max-width:390px;font-size:13px;color:var(--dim)}}
 .scroll{{overflow-x:auto}}
 table{{border-collapse:collapse;width:100%;margin:10px 0;font-variant-numeric:tabular-nums}}
 th,td{{text-align:left;vertical-align:top;padding:7px 14px 7px 0;border-bottom:1px solid var(--rim)}}
-th{{font-weight:600}}thead th{{color:var(--dim);font-size:13px}}tr{{break-inside:avoid}}td.number{{white-space:nowrap}}
+th{{font-weight:600;white-space:nowrap}}thead th{{color:var(--dim);font-size:13px}}
+tr{{break-inside:avoid}}td.number{{white-space:nowrap}}
 svg{{display:block;max-width:100%;height:auto}}svg text{{font-size:12px;fill:var(--ink)}}
 svg .small{{font-size:11px;fill:var(--dim)}}svg .end{{text-anchor:end}}svg .middle{{text-anchor:middle}}
 svg .accent{{fill:var(--accent)}}
@@ -50,6 +51,7 @@ svg .accent{{fill:var(--accent)}}
 .cap{{stroke:var(--ink);stroke-width:2;stroke-dasharray:3 2}}
 .curve{{fill:none;stroke:var(--link);stroke-width:2}}.chosen{{stroke:var(--accent);stroke-width:2;stroke-dasharray:6 4}}
 footer{{margin-top:40px;border-top:1px solid var(--rim);padding-top:10px;font-size:13px;color:var(--dim)}}
+@media (max-width:640px){{th,td.number{{white-space:normal}}}}
 @media print{{body{{max-width:none;padding:0;font-size:12px}}
 *{{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 h2{{break-after:avoid}}}}
@@ -95,7 +97,7 @@ def page(
         found: how the proxy ranks.
         sections: what the numbers mean; the first one is that of the ranking.
         clouds: the proxy, and the parameter counts if known, against the real score.
-        notes: sentences for the end.
+        notes: sentences on how the data came about.
         noise: between seeds, for the ceilings in the picture.
         search: for the picture of random search.
     """
@@ -116,9 +118,14 @@ def page(
             continue
         if search is not None and index == len(sections) - 1:
             drawn = plot.rising(search.curve, search.chosen, search.evaluations, search.expected)
-            parts.append(f'<figure class="scroll">{drawn}</figure>')
+            parts.append(
+                f'<figure class="scroll">{drawn}<figcaption>Curve: the expected best of so many random evaluations. '
+                "Bar: the random search that costs as much as the search did, with its interval.</figcaption></figure>"
+            )
         parts.append(_table(section))
-    parts += [_rule(found), *(f"<p>{escape(note)}</p>" for note in notes)]
+    if notes:
+        parts += ["<h2>Notes</h2>", *(f"<p>{escape(note)}</p>" for note in notes)]
+    parts.append(_rule(found))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
@@ -160,10 +167,13 @@ def _ranking(found: Assessment, section: words.Section) -> str:
             f"<tr><th>{escape(name)}</th><td>{region.size}</td>"
             + "".join(f'<td class="number">{words.correlation(cell)}</td>' for cell in cells)
             + f'<td><span class="pill {_COLOR[region.verdict]}">{escape(line.value)}</span></td></tr>'
-            f'<tr><td></td><td colspan="5" class="dim">{escape(line.meaning)}</td></tr>'
         )
     head = "".join(f"<th>{name}</th>" for name in ("", "architectures", "proxy", "parameters", "difference", "verdict"))
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    told = "".join(f"<p><b>{escape(line.name)}:</b> {escape(line.meaning)}</p>" for line in section.lines)
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+        f'<div class="told">{told}</div>'
+    )
 
 
 def _table(section: words.Section) -> str:
@@ -180,6 +190,6 @@ def _rule(found: Assessment) -> str:
         "<footer><p>How the verdict is made: <b>uninformative here</b> unless the interval lies above 0 both over all "
         "and among the best; then <b>informative</b> if the difference to parameter counts lies above 0 in one of the "
         "two and below 0 in neither; else <b>no better than parameter count</b>. Of scores that have nothing to do "
-        f"with the real ones, at most {words.percent(1 - found.confidence)} look good by chance over all or among the best. "
+        f"with the real ones, at most {words.percent(1 - found.confidence)} look good by chance in either. "
         "Intervals: Fisher's z with the jackknife's error; for differences, Zou's (2007).</p></footer>"
     )

@@ -32,11 +32,11 @@ class Section:
     lines: tuple[Line, ...]
 
 
-def number(value: float) -> str:
-    """A score, cost or count with 4 digits, or all before the point."""
+def number(value: float, digits: int = 4) -> str:
+    """A score, cost or count with so many digits, or all before the point."""
     if abs(value) >= 1e7:
         return f"{value:.3g}"
-    return f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.{digits}g}"
 
 
 def correlation(estimate: Estimate | None) -> str:
@@ -46,11 +46,11 @@ def correlation(estimate: Estimate | None) -> str:
     return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
-def amount(estimate: Estimate) -> str:
+def amount(estimate: Estimate, digits: int = 4) -> str:
     """A score or count and its interval."""
-    value = "-" if estimate.value is None else number(estimate.value)
-    high = number(estimate.high) if math.isfinite(estimate.high) else "?"
-    return f"{value} [{number(estimate.low)}, {high}]"
+    value = "-" if estimate.value is None else number(estimate.value, digits)
+    high = number(estimate.high, digits) if math.isfinite(estimate.high) else "?"
+    return f"{value} [{number(estimate.low, digits)}, {high}]"
 
 
 def percent(share: float) -> str:
@@ -100,7 +100,7 @@ def ranking(found: Assessment) -> Section:
         if region.proxy.value is not None:
             told.append(
                 f"With {region.size} architectures, only correlations above {region.detectable:.2f} differ from chance."
-                f" At most {percent(region.chance)} of random orders rank as well."
+                f" {_share(region.chance)} of random orders rank as well."
             )
         lines.append(Line(name, str(region.verdict), " ".join(told)))
     looks = f" They are corrected for {found.looks} proxies that are compared." if found.looks > 1 else ""
@@ -110,6 +110,10 @@ def ranking(found: Assessment) -> Section:
         f"where they are opposite. In brackets: {percent(found.confidence)} confidence intervals.{looks}",
         tuple(lines),
     )
+
+
+def _share(chance: float) -> str:
+    return "Under 0.1 %" if chance <= 0.001 else f"About {percent(chance)}"
 
 
 def _sentence(text: str) -> str:
@@ -124,7 +128,7 @@ def seeds(noise: Noise) -> Section:
         (
             Line(
                 "standard deviation",
-                amount(noise.deviation),
+                amount(noise.deviation, 3),
                 f"between the scores of one architecture, from {noise.scores} scores of {noise.architectures}",
             ),
             Line("ceiling over all", correlation(noise.overall), "the correlation that a perfect proxy would reach"),
