@@ -176,17 +176,20 @@ def _expected(scores: Array, resampled: Array, evaluations: float, level: float)
 
 
 def _equivalents(curve: Array, curves: Array, counts: Array, chosen: float, level: float) -> Estimate:
-    """Where the curve of the expected best reaches the chosen score."""
-
-    def reached(rising: Array) -> float:
-        if chosen > rising[-1]:
-            return math.inf
-        keep = np.concatenate([[True], np.diff(rising) > 0])
-        return float(np.exp(np.interp(chosen, rising[keep], np.log(counts)[keep])))
-
-    value = reached(curve)
-    found = np.array([reached(one) for one in curves])
-    low, high = np.quantile(found, [level / 2, 1 - level / 2], method="nearest")
+    """Where the curve of the expected best reaches the chosen score; the interval from the resampled curves."""
+    value = float(_reached(curve[None, :], counts, chosen)[0])
+    found = _reached(curves, counts, chosen)
+    low, high = map(float, np.quantile(found, [level / 2, 1 - level / 2], method="nearest"))
     # An infinite one says: more than the sample has.
-    low = min(float(low), float(counts[-1]), value)
-    return Estimate(value if math.isfinite(value) else None, low, max(float(high), value))
+    return Estimate(value if math.isfinite(value) else None, min(low, float(counts[-1]), value), max(high, value))
+
+
+def _reached(curves: Array, counts: Array, chosen: float) -> Array:
+    """Where each rising curve reaches a score, between the counts by their logarithms; infinite where it never does."""
+    after = np.argmax(curves >= chosen, axis=1)
+    before = np.maximum(after - 1, 0)
+    rows = np.arange(len(curves))
+    low, high = curves[rows, before], curves[rows, after]
+    part = np.divide(chosen - low, high - low, out=np.zeros_like(low), where=high > low)
+    between = np.log(counts[before]) * (1 - part) + np.log(counts[after]) * part
+    return np.where(curves[:, -1] < chosen, np.inf, np.where(after == 0, counts[0], np.exp(between)))
