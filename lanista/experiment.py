@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -16,20 +16,24 @@ from torch import nn
 
 from lanista import __version__
 from lanista.errors import ExperimentError, Pruned
-from lanista.evaluator.base import EvaluatorSource
+from lanista.evaluator.base import Evaluator, EvaluatorSource
 from lanista.evaluator.task import Task, questions
 from lanista.executor.base import Executor, Finished, Outcome, Reported
 from lanista.executor.inline import InlineExecutor
 from lanista.export import write_folder
 from lanista.loop import Loop
 from lanista.model import ModelSpace
-from lanista.objective import Objectives, best, pareto
+from lanista.objective import Direction, Objectives, best, pareto
+from lanista.profile.parameter import parameters
 from lanista.scheduler.base import Scheduler
 from lanista.session import Session, Setup
-from lanista.space.domain import is_integer, is_number
+from lanista.space.domain import Architecture, is_integer, is_number
 from lanista.storage import Record, Storage
 from lanista.strategy.base import Strategy
+from lanista.strategy.listed import Listed
 from lanista.trial import State, Trial, checked_metrics
+from lanista.trust import Trust
+from lanista.trust.plan import conclude, plan
 
 
 class Experiment:
@@ -49,6 +53,9 @@ class Experiment:
         name: of the experiment in its storage; default: the name of the space's callable.
         storage: a `Storage`, a path of an SQLite file, or an SQLAlchemy URL.
         executor: where trials run; default: in this process, one at a time.
+        reference: the real thing, of which `evaluator` is a proxy (full training where that trains for a few epochs, or
+            scores without training); an evaluator, or a callable that builds one and asks the same questions. Only
+            `trust` uses it.
         scheduler: stops unpromising trials early, by what they report of the first objective; default: none is stopped.
         seed: of the strategy and, with the trial's number, of each trial.
 
@@ -70,6 +77,7 @@ class Experiment:
         storage: Storage | str | Path = "lanista.db",
         executor: Executor | None = None,
         scheduler: Scheduler | None = None,
+        reference: EvaluatorSource | None = None,
         seed: int = 0,
     ) -> None:
         for given, kind, what in (
@@ -86,7 +94,7 @@ class Experiment:
         self.objectives = Objectives.read(objectives)
         self.name = space.name if name is None else name
         self.executor = executor or InlineExecutor()
-        self.scheduler = scheduler
+        self.scheduler, self.reference = scheduler, reference
         self.seed = seed
         self.source: str | None = None
         self._session: Session | None = None
@@ -356,6 +364,76 @@ class Experiment:
         )
         return target
 
+    def trust(self, fraction: float = 0.05, *, seed: int = 0) -> Trust:
+        """Find out how far the evaluator's scores can be believed, by real evaluations of some architectures.
+
+        The `reference` evaluates, on the executor: as many architectures as `fraction` of the completed trials, at
+        least 10 (half of them from the search, half new random ones, which the proxy scores too), and the best trial;
+        some of them once more, with another seed. These are stored as two experiments beside this one,
+        `<name>/trust ...`: what was interrupted goes on when it is called again. About 100 architectures give verdicts
+        that can tell; with fewer the intervals say how little is known.
+
+        Args:
+            fraction: of the completed trials, in (0, 1].
+            seed: of the choice of architectures.
+
+        Returns:
+            Rank correlations over all and in the top, beside those of the parameter count; the noise between seeds;
+            what random search would have found at equal cost; and a verdict. `print` it; `write_html(path)` makes a
+            page.
+
+        Raises:
+            ExperimentError: there is no reference, or it asks other questions; or fewer than 10 architectures were
+                completed.
+        """
+        if self.reference is None:
+            raise ExperimentError(
+                "trust compares the evaluator with the real thing, and none was given; say what that is: "
+                "Experiment(..., reference=evaluator), such as the same evaluator with all its epochs"
+            )
+        trials = self.trials
+        chosen = plan(trials, self.decisions, fraction, seed)
+        name = f"{self.name}/trust {seed} in {len(trials)} trials by {len(chosen.once)}"
+        (first, direction), *_ = self.objectives.directions.items()
+        proxied = self._evaluated(f"{name}, proxy", self.evaluator, chosen.drawn, {first: direction})
+        real = self._evaluated(f"{name}, real", self.reference, chosen.real, {first: direction})
+        return conclude(
+            chosen,
+            trials,
+            proxied,
+            real,
+            lambda architecture: parameters(self.space.sketch(self.space.decisions.complete(architecture))).value,
+            title=f"Trust in {self.name}",
+            proxy_name=f"{first or 'score'} by {_described(self.evaluator)}",
+            real_name=f"{first or 'score'} by {_described(self.reference)}",
+        )
+
+    def _evaluated(
+        self,
+        name: str,
+        evaluator: EvaluatorSource,
+        architectures: Sequence[Architecture],
+        objectives: dict[str, Direction],
+    ) -> list[Trial]:
+        """Trials of these architectures, in order."""
+        experiment = Experiment(
+            self.space,
+            evaluator,
+            Listed(architectures),
+            objectives=objectives,
+            name=name,
+            storage=self.storage,
+            executor=self.executor,
+            seed=self.seed,
+        )
+        if experiment.decisions != self.decisions:
+            raise ExperimentError(
+                f"{evaluator!r} asks other questions than {self.evaluator!r}; both must ask the same ones: "
+                f"{experiment.decisions.labels} instead of {self.decisions.labels}"
+            )
+        experiment.run(max_trials=len(architectures))
+        return experiment.trials
+
     # --- inside -------------------------------------------------------------------------------------------
 
     def _task(self) -> Task:
@@ -373,6 +451,12 @@ class Experiment:
         if trial.state is not State.COMPLETED:
             return trial
         return replace(trial, scores=self.objectives.scores(trial.metrics))
+
+
+def _described(source: EvaluatorSource) -> str:
+    """An evaluator in a few words."""
+    text = repr(source) if isinstance(source, Evaluator) else getattr(source, "__qualname__", repr(source))
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _number(trial: Trial | int) -> int:
