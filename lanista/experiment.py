@@ -402,11 +402,15 @@ class Experiment:
             trials,
             proxied,
             real,
-            lambda architecture: parameters(self.space.sketch(self.space.decisions.complete(architecture))).value,
+            self._parameters,
             title=f"Trust in {self.name}",
             proxy_name=f"{first or 'score'} by {_described(self.evaluator)}",
             real_name=f"{first or 'score'} by {_described(self.reference)}",
         )
+
+    def _parameters(self, architecture: Architecture) -> float:
+        own = self.space.decisions.complete(architecture)
+        return parameters(self.space.sketch(own), self.space.example_input).value
 
     def _evaluated(
         self,

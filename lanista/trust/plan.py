@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from lanista.errors import ExperimentError
+from lanista.errors import ExperimentError, SpaceError
 from lanista.objective import best
 from lanista.space.domain import Architecture, is_number
 from lanista.space.search import SearchSpace
@@ -98,7 +98,7 @@ def conclude(
         trials: of the search, for their cost and number.
         proxied: trials of `plan.drawn` under the proxy, in order.
         real: trials of `plan.real` under the real thing, in order.
-        parameters: the parameter count of an architecture.
+        parameters: the parameter count of an architecture; SpaceError where it is not known.
         title, proxy_name, real_name: for the reader.
 
     Raises:
@@ -144,10 +144,15 @@ def conclude(
         f"random architectures; the search's best trial, number {plan.chosen.number}, was evaluated too.",
         *([f"{lost} evaluations failed and are left out."] if lost else []),
     ]
+    try:
+        counts = [parameters(plan.once[position]) for position in drawn]
+    except SpaceError as error:  # layers whose sizes an example input would tell
+        counts = None
+        notes.append(f"Parameter counts are not known: {error}.")
     return examine(
         [scores[position][0] for position in drawn],
         [once[position].scores[0] for position in drawn],
-        [parameters(plan.once[position]) for position in drawn],
+        counts,
         labels=[labels[position] for position in drawn],
         noise=noise,
         search=search,

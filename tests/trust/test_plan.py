@@ -125,6 +125,22 @@ def test_a_reference_that_always_fails_is_an_error_with_its_reason():
         experiment.trust()
 
 
+def test_without_parameter_counts_the_proxy_is_compared_with_chance_alone():
+    experiment = Experiment(
+        ModelSpace(lambda: nn.LazyLinear(integer(1, 60, label="outputs"))),
+        FunctionalEvaluator(lambda model: model.out_features),
+        RandomSearch(dedup=False),
+        objectives="maximize",
+        storage=":memory:",
+        reference=FunctionalEvaluator(lambda model: model.out_features + random.random()),
+    )
+    experiment.run(max_trials=60)
+    trust = experiment.trust(1.0)
+    assert trust.parameters is None
+    assert trust.verdict is Verdict.INFORMATIVE
+    assert "Parameter counts are not known: " in trust.notes[-1]
+
+
 def test_what_is_missing_is_said():
     experiment = make(good, reference=None)
     experiment.run(max_trials=20)
