@@ -166,6 +166,29 @@ def export(
 
 
 @app.command()
+def trust(
+    name: Name,
+    fraction: Annotated[
+        float, typer.Option(help="How many real evaluations, as a share of the completed trials; at least 10.")
+    ] = 0.05,
+    html: Annotated[Path | None, typer.Option(help="Write the report as a page, too.")] = None,
+    file: File = None,
+    storage: StorageOption = DEFAULT_STORAGE,
+) -> None:
+    """Find out how far an experiment's scores can be believed, by real evaluations of some architectures.
+
+    The experiment says what the real thing is: Experiment(..., reference=...).
+
+    Example: lanista trust digits --fraction 0.1 --html trust.html
+    """
+    with _opened(storage) as opened:
+        report = _of_record(_record(opened, name), opened, file).trust(fraction)
+        out.print(str(report), markup=False, highlight=False)
+        if html is not None:
+            out.print(f"The page: {escape(str(report.write_html(html)))}")
+
+
+@app.command()
 def draw(
     name: Annotated[
         str,

@@ -371,3 +371,21 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_trust_prints_a_report_and_writes_a_page(lanista, folder):
+    reference = SEARCH.replace('name="sizes",', 'name="sizes", reference=FunctionalEvaluator(score),')
+    (folder / "search.py").write_text(reference)
+    assert lanista("run", "search.py", "--max-trials", 16)[0] == 0
+    code, text, _ = lanista("trust", "sizes", "--fraction", 1, "--html", "trust.html")
+    assert code == 0
+    assert "Trust in sizes: size by FunctionalEvaluator(score) as a proxy of size" in text
+    assert "Verdict: " in text
+    assert "<svg" in (folder / "trust.html").read_text()
+
+
+def test_trust_without_a_reference_says_how_to_give_one(lanista):
+    assert lanista("run", "search.py")[0] == 0
+    code, _, error = lanista("trust", "sizes")
+    assert code == 1
+    assert "reference=evaluator" in error
