@@ -113,14 +113,16 @@ class Outcomes:
     def read(self, key: Key) -> list[dict[str, Any]]:
         """In the order of the seeds; a line that a kill cut off is left out."""
         path = self._path(key)
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        outcomes = [json.loads(line) for line in lines if line.endswith("\n")]
+        lines = path.read_text().splitlines() if path.exists() else []
+        outcomes = [json.loads(line) for line in lines if line.endswith("}")]
         return sorted(outcomes, key=lambda outcome: outcome["seed"])
 
     def add(self, key: Key, outcomes: list[dict[str, Any]]) -> None:
         """Write down what some seeds reached."""
-        with self._path(key).open("a") as out:
-            out.write("".join(json.dumps(outcome) + "\n" for outcome in outcomes))
+        path = self._path(key)
+        cut = path.exists() and not path.read_bytes().endswith(b"\n")
+        with path.open("a") as out:
+            out.write("\n" * cut + "".join(json.dumps(outcome) + "\n" for outcome in outcomes))
 
     def _path(self, key: Key) -> Path:
         return self._folder / ("-".join(filter(None, key)) + ".jsonl")
@@ -130,9 +132,21 @@ def fingerprint(name: str) -> str:
     """Changes with whatever changes the outcomes: settings, the strategy's source, its libraries."""
     contender = CONTENDERS[name]
     strategy = contender.make()
-    source = inspect.getsource(sys.modules[type(strategy).__module__])
-    parts = [repr(strategy), source, str(versions()), str(curve(contender))]
+    sources = [inspect.getsource(sys.modules[module]) for module in sorted(modules(type(strategy).__module__))]
+    parts = [repr(strategy), *sources, str(versions()), str(curve(contender))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def modules(name: str) -> set[str]:
+    """A module, and those of the strategies that it has names from."""
+    reached, waiting = set(), {name}
+    while waiting:
+        reached.add(module := waiting.pop())
+        for value in vars(sys.modules[module]).values():
+            home = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None)
+            if isinstance(home, str) and home.startswith("lanista.strategy.") and home not in reached:
+                waiting.add(home)
+    return reached
 
 
 # --- the price of proposing -------------------------------------------------------------------------------
