@@ -22,4 +22,4 @@ _HOMES = {
 
 __all__ = list(_HOMES)
 
-__getattr__, __dir__ = exports(__name__, _HOMES)
+__getattr__, __dir__ = exports(__name__, _HOMES, ("published",))

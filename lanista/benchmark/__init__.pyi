@@ -1,3 +1,4 @@
+from lanista.benchmark import published as published
 from lanista.benchmark.nasbench import nasbench101 as nasbench101
 from lanista.benchmark.nasbench import nasbench201 as nasbench201
 from lanista.benchmark.nasbench import nasbench_macro as nasbench_macro
