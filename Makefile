@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP_FLAGS := --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types docs bench check clean
+.PHONY: demo test lint types docs bench proof check clean
 
 # A search on real images, two minutes on two cores.
 demo: $(READY)
@@ -31,6 +31,12 @@ bench: $(READY)
 	$(BIN)/python benchmarks/record.py kill
 	$(BIN)/python benchmarks/record.py scale
 	$(BIN)/python benchmarks/record.py limits
+	$(BIN)/python docs/generate.py
+
+# Proof cards (docs/proof), hours: make proof, or make proof STRATEGIES="tpe nsga2" ARGUMENTS="--seeds 50 --minutes 30".
+# An interrupted one goes on where it stopped. Needs the table of NAS-Bench-201 (lanista.benchmark.nasbench201).
+proof: $(READY)
+	$(BIN)/python benchmarks/proof.py $(STRATEGIES) $(ARGUMENTS)
 	$(BIN)/python docs/generate.py
 
 # What continuous integration runs.

@@ -13,6 +13,9 @@ from typing import Any
 from lanista import draw
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE))  # where a test loads this file
+
+from cards import pages  # noqa: E402
 
 
 def cli() -> str:
@@ -157,6 +160,7 @@ PAGES = {
     "hub.md": hub,
     "architecture.svg": architecture,
     "space.svg": space,
+    **pages(),
 }
 
 if __name__ == "__main__":

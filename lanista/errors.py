@@ -37,5 +37,9 @@ class ExportError(LanistaError):
     """A model cannot be written as plain code; the message names the module and the reason."""
 
 
+class BenchmarkError(LanistaError):
+    """A table of measured results is not there or cannot be read, or does not hold what was asked for."""
+
+
 class Pruned(LanistaError):
     """Raised inside an evaluation to end it early; the trial counts as pruned, not as failed."""

@@ -11,7 +11,7 @@ import pytest
 import lanista
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
@@ -48,12 +48,25 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", ["cli.md", "benchmarks.md", "hub.md", "architecture.svg", "space.svg"])
-def test_generated_pages_are_current(name):
+@pytest.fixture(scope="module")
+def generate():
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["cli.md", "benchmarks.md", "hub.md", "architecture.svg", "space.svg"])
+def test_generated_pages_are_current(name, generate):
     assert (ROOT / "docs" / name).read_text() == generate.PAGES[name](), "run `make docs`"
+
+
+def test_the_pages_of_the_proof_cards_are_current(generate):
+    names = {name for name in generate.PAGES if name.startswith("proof/")}
+    for name in names:
+        assert (ROOT / "docs" / name).read_text() == generate.PAGES[name](), f"{name}: run `make docs`"
+    written = {f"proof/{path.name}" for path in (ROOT / "docs" / "proof").iterdir() if path.suffix != ".json"}
+    assert written == names, "each page has a card, and each card its pages"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)

@@ -1,0 +1,16 @@
+from lanista.benchmark import published as published
+from lanista.benchmark.nasbench import nasbench101 as nasbench101
+from lanista.benchmark.nasbench import nasbench201 as nasbench201
+from lanista.benchmark.nasbench import nasbench_macro as nasbench_macro
+from lanista.benchmark.protocol import Summary as Summary
+from lanista.benchmark.protocol import budget as budget
+from lanista.benchmark.protocol import fronts as fronts
+from lanista.benchmark.protocol import queries as queries
+from lanista.benchmark.synthetic import Problem as Problem
+from lanista.benchmark.synthetic import additive as additive
+from lanista.benchmark.synthetic import biobjective as biobjective
+from lanista.benchmark.synthetic import chain as chain
+from lanista.benchmark.synthetic import conditional as conditional
+from lanista.benchmark.synthetic import deceptive as deceptive
+from lanista.benchmark.table import Table as Table
+from lanista.benchmark.transnasbench import transnasbench101 as transnasbench101
