@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from numbers import Real
+from pathlib import Path
 
 from lanista.errors import LanistaError, MetricError
 from lanista.space.domain import Architecture
@@ -86,6 +87,8 @@ class Trial:
         started, finished: seconds since the epoch.
         log: file with the trial's output, where the executor writes one.
         weights: safetensors file with the model's weights, where the evaluator keeps them.
+        folder: a folder of the trial's own, which may not exist yet; it outlives a killed worker and a killed search,
+            and is deleted when the trial ends. None outside of experiments.
         reporter: where `report` goes; only set while the trial is being evaluated.
     """
 
@@ -101,6 +104,7 @@ class Trial:
     finished: float | None = None
     log: str | None = None
     weights: str | None = None
+    folder: Path | None = field(default=None, compare=False)
     reporter: Callable[[dict[str, float], int | None], None] | None = field(default=None, compare=False, repr=False)
 
     @property

@@ -32,6 +32,9 @@ class Evaluator(ABC):
             The final metric, or metrics by name; finite numbers.
         """
 
+    def rehearse(self, model: nn.Module, trial: Trial) -> None:  # noqa: B027, an evaluator need not
+        """Raise what is broken, in seconds: called once before a search, with the model of the default architecture."""
+
 
 EvaluatorSource: TypeAlias = Evaluator | Callable[[], Evaluator]
 """An evaluator, or a callable that builds one and may ask questions (`choice`, `real`) on the way."""
