@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils._pytree import tree_map
+from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, RandomSampler, SequentialSampler
 
 from lanista.errors import EvaluatorError
 from lanista.evaluator.framework import is_overridden, pl
@@ -84,7 +85,7 @@ class Data:
                 done.add(what)
 
         def watching(hook: str) -> Callable[[Any], Any]:
-            return lambda self: draws.watch(hook, hooks[hook]())
+            return lambda self: draws.watch(hook, hooks[hook](), self.trainer)
 
         methods: dict[str, Any] = {hook: watching(hook) for hook in hooks}
         if is_overridden("prepare_data", inner):
@@ -102,15 +103,17 @@ class Draws:
 
     Attributes:
         seed: the trial's.
+        deal: whether the samples are dealt out to the processes of a run on several devices.
         states: what the generators begin with instead, by hook: the `state()` of an interrupted run.
     """
 
     seed: int
+    deal: bool = True
     states: dict[str, list[torch.Tensor]] = field(default_factory=dict)
     generators: dict[str, list[torch.Generator]] = field(default_factory=dict)
 
-    def watch(self, hook: str, loaders: Any) -> Any:
-        """Return `loaders`, their generators seeded if they come for the first time.
+    def watch(self, hook: str, loaders: Any, trainer: Any) -> Any:
+        """Return `loaders`, for this process of a run, their generators seeded if they come for the first time.
 
         Raises:
             EvaluatorError: a loader has no batch.
@@ -133,7 +136,9 @@ class Draws:
                     generator.set_state(states[index])
                 else:
                     generator.manual_seed(self.seed + index)
-        return loaders
+        if trainer.world_size == 1 or not self.deal:
+            return loaders
+        return tree_map(functools.partial(_dealt, seed=self.seed, trainer=trainer), loaders)
 
     def state(self) -> dict[str, list[torch.Tensor]]:
         """The generators' states, by hook."""
@@ -164,11 +169,31 @@ def _flat(loaders: Any) -> Iterator[Any]:
         loaders = list(loaders.values())
     elif hasattr(loaders, "flattened"):
         loaders = loaders.flattened
-    if isinstance(loaders, Sequence):
+    if isinstance(loaders, Sequence) and not isinstance(loaders, str | bytes):
         for loader in loaders:
             yield from _flat(loader)
     else:
         yield loaders
+
+
+def _dealt(loader: Any, *, seed: int, trainer: Any) -> Any:
+    """A loader of this process's share: the batches together are those that one process would have.
+
+    Lightning 2.6.6 shuffles all training data when it deals them out, also where the loader does not. It still does
+    so with the loaders that this leaves alone: of other classes, or with samplers of the user's own.
+    """
+    if type(loader) is not DataLoader or isinstance(loader.dataset, IterableDataset) or loader.batch_size is None:
+        return loader
+    sampler = loader.sampler
+    shuffled = isinstance(sampler, RandomSampler) and not sampler.replacement and sampler._num_samples is None
+    if not shuffled and type(sampler) is not SequentialSampler:
+        return loader
+    share: DistributedSampler[Any] = DistributedSampler(
+        loader.dataset, trainer.world_size, trainer.global_rank, shuffle=shuffled, seed=seed
+    )
+    same = ("batch_size", "num_workers", "collate_fn", "pin_memory", "drop_last", "timeout", "worker_init_fn")
+    more = ("multiprocessing_context", "generator", "prefetch_factor", "persistent_workers")
+    return DataLoader(loader.dataset, sampler=share, **{name: getattr(loader, name) for name in (*same, *more)})
 
 
 def _generators(loader: DataLoader[Any]) -> list[torch.Generator]:
@@ -178,6 +203,8 @@ def _generators(loader: DataLoader[Any]) -> list[torch.Generator]:
 
 
 def _check(name: str, loaders: Any) -> Any:
+    if not list(_flat(loaders)):
+        raise EvaluatorError(f"{name} is {loaders!r}, without a loader; give at least one")
     for loader in _flat(loaders):
         if isinstance(loader, str | bytes) or not isinstance(loader, Iterable):
             raise EvaluatorError(

@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor, nn
 
-from lanista.errors import EvaluatorError, MetricError
+from lanista.errors import EvaluatorError, MetricError, Pruned
 from lanista.evaluator.data import Draws
 from lanista.evaluator.task import seed_all
 
@@ -66,6 +66,7 @@ class Journal(Checkpoint):
         self._random: list[dict[str, Any]] = []
         self._logged: dict[str, float] = {}
         self._stopped = False
+        self._max_steps = -1
 
     def finish(self) -> dict[str, float]:
         """The final metrics, after the run; the model gets the weights that they belong to, if weights are kept.
@@ -108,8 +109,10 @@ class Journal(Checkpoint):
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         if self._resumed:
             for step, metrics in self.history:
-                self._report(metrics, step)
+                self._tell(trainer, metrics, step)
             trainer.should_stop = self._resumed["stopped"]
+            # With max_steps, Lightning 2.6.6 would end the checkpoint's epoch once more, whatever its state.
+            self._max_steps, trainer.fit_loop.epoch_loop.max_steps = trainer.max_steps, -1
             _restore(self._resumed["random"][trainer.global_rank])
         elif trainer.world_size > 1:
             seed_all((self._seed + trainer.global_rank) % 2**32)
@@ -117,6 +120,7 @@ class Journal(Checkpoint):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         if not self._resumed:
             return
+        trainer.fit_loop.epoch_loop.max_steps = self._max_steps
         # Lightning 2.6.6 updates these schedulers after the hook in which checkpoints are written.
         for config in trainer.lr_scheduler_configs:
             if config.reduce_on_plateau and config.interval == "epoch" and not trainer.current_epoch % config.frequency:
@@ -140,12 +144,12 @@ class Journal(Checkpoint):
         self._count("val", "val_dataloaders")
         now = dict(trainer.callback_metrics)
         # What was logged before keeps its tensor: a value of the training, which may be of the epoch before.
-        self._record({name: value for name, value in now.items() if value is not self._earlier.get(name)}, pl_module)
+        self._record(trainer, {name: value for name, value in now.items() if value is not self._earlier.get(name)})
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         self._count("train", "train_dataloaders")
         if not trainer.enable_validation:
-            self._record(dict(trainer.callback_metrics), pl_module)
+            self._record(trainer, dict(trainer.callback_metrics))
         if self._file is not None:
             self._save(trainer, self._file)
 
@@ -156,13 +160,13 @@ class Journal(Checkpoint):
             raise EvaluatorError(f"{loaders} gave no batch; give at least one in each epoch")
         self._batches[kind] = 0
 
-    def _record(self, logged: dict[str, Tensor], module: Any) -> None:
+    def _record(self, trainer: Any, logged: dict[str, Tensor]) -> None:
         metrics = {name: float(value) for name, value in logged.items()}
         step = len(self.history) + 1
         if not metrics:
             raise EvaluatorError(
-                f"{type(module).__name__} logged no metric in validation {step}; log at least one for the whole "
-                "validation: self.log('val_loss', loss) in validation_step"
+                f"{type(trainer.lightning_module).__name__} logged no metric in validation {step}; log at least one "
+                "for the whole validation: self.log('val_loss', loss) in validation_step"
             )
         for name, value in metrics.items():
             if not math.isfinite(value):
@@ -180,7 +184,20 @@ class Journal(Checkpoint):
             if not self._best or sign * metrics[self._monitor] > sign * self._best[self._monitor]:
                 self._keep(metrics)
         self.history.append((step, metrics))
-        self._report(metrics, step)
+        self._tell(trainer, metrics, step)
+
+    def _tell(self, trainer: Any, metrics: dict[str, float], step: int) -> None:
+        """Report; where that ends the run, it ends in all of its processes."""
+        if trainer.world_size == 1:
+            self._report(metrics, step)
+            return
+        stopped: Pruned | None = None
+        try:
+            self._report(metrics, step)
+        except Pruned as pruned:
+            stopped = pruned
+        if trainer.strategy.broadcast(stopped is not None):
+            raise stopped or Pruned("the first process of this run was told to stop")
 
     def _keep(self, metrics: dict[str, float]) -> None:
         if self._keep_weights:

@@ -78,17 +78,17 @@ class LightningEvaluator(Evaluator):
             raise EvaluatorError(f"module is the class {module.__qualname__}, which is no LightningModule")
         self.module = module
         data = Data(train_dataloaders, val_dataloaders, datamodule)
-        self.training = Training(data, monitor, mode, keep_weights, trainer)
+        self.training = Training(module, data, monitor, mode, keep_weights, trainer)
 
     @property
     def keep_weights(self) -> bool:
         return self.training.keep_weights
 
     def evaluate(self, model: nn.Module, trial: Trial) -> dict[str, float]:
-        return self.training.evaluate(self.module, model, trial)
+        return self.training.evaluate(model, trial)
 
     def rehearse(self, model: nn.Module, trial: Trial) -> None:
-        self.training.rehearse(self.module, model, trial, self)
+        self.training.rehearse(model, trial, self)
 
     def __repr__(self) -> str:
         return described(self, {"module": self.module, **self.training.settings})

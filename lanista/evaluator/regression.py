@@ -87,21 +87,18 @@ class Regression(Evaluator):
         )
         monitor, mode = self.recipe.best(monitor, mode, LOSS)
         data = Data(train_dataloaders, val_dataloaders, datamodule)
-        self.training = Training(data, monitor, mode, keep_weights, trainer)
+        build = functools.partial(Supervised, self.recipe, monitor)
+        self.training = Training(build, data, monitor, mode, keep_weights, trainer)
 
     @property
     def keep_weights(self) -> bool:
         return self.training.keep_weights
 
     def evaluate(self, model: nn.Module, trial: Trial) -> dict[str, float]:
-        return self.training.evaluate(self._build, model, trial)
+        return self.training.evaluate(model, trial)
 
     def rehearse(self, model: nn.Module, trial: Trial) -> None:
-        self.training.rehearse(self._build, model, trial, self)
-
-    @property
-    def _build(self) -> functools.partial[Supervised]:
-        return functools.partial(Supervised, self.recipe, str(self.training.monitor))
+        self.training.rehearse(model, trial, self)
 
     def __repr__(self) -> str:
         return described(self, {**self.recipe.settings, **self.training.settings})

@@ -109,9 +109,9 @@ class Supervised(pl.LightningModule):
         super().__init__()
         self.model = model
         self.recipe, self.monitor = recipe, monitor
-        self.loss = recipe.loss() if inspect.isclass(recipe.loss) else copy.deepcopy(recipe.loss)
+        self.loss: Any = recipe.loss() if inspect.isclass(recipe.loss) else copy.deepcopy(recipe.loss)
         self.metrics = nn.ModuleDict({name: made.clone() for name, made in recipe.metrics.items()})
-        self.mean = torchmetrics.MeanMetric()
+        self.mean = torchmetrics.MeanMetric(nan_strategy="disable")  # else it leaves them out
 
     def forward(self, inputs: Any) -> Any:
         return self.model(inputs)
@@ -128,6 +128,8 @@ class Supervised(pl.LightningModule):
             metric.update(outputs, targets)
 
     def on_validation_epoch_end(self) -> None:
+        if self.trainer.world_size == 1 and not self.mean.update_called:
+            return  # there was no batch, which the trial says
         values = {LOSS: self.mean.compute()}
         values |= {f"val_{name}": metric.compute() for name, metric in self._measured.items()}
         for metric in (self.mean, *self._measured.values()):
@@ -231,7 +233,8 @@ def _metric(
     ]
     if missing:
         raise EvaluatorError(f"metric {name!r} needs {', '.join(missing)}; give {missing[0]} to {kind}")
-    made = given(**{key: value for key, value in arguments.items() if key in taken and value is not None})
+    factory: Callable[..., Any] = given
+    made = factory(**{key: value for key, value in arguments.items() if key in taken and value is not None})
     if not isinstance(made, torchmetrics.Metric):
         raise EvaluatorError(f"metric {name!r} is {made!r}, which is no Metric of torchmetrics")
     return made

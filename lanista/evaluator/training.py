@@ -8,7 +8,7 @@ import inspect
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
@@ -25,9 +25,6 @@ from lanista.evaluator.journal import Journal
 from lanista.serialize import dumps
 from lanista.trial import Trial
 
-Build = Callable[[nn.Module], Any]
-"""Makes the `LightningModule` that trains a model."""
-
 CHECKPOINT = "last.ckpt"
 """The file in a trial's folder that an interrupted training goes on from."""
 
@@ -41,6 +38,9 @@ QUIET: dict[str, Any] = {
 """Trainer arguments that the user's own take precedence over."""
 
 LIMITS = ("max_epochs", "max_steps", "max_time")
+
+_shared: list[Training] = []
+"""What the other processes of this one's runs have got last."""
 
 BROKEN = (
     ArithmeticError,
@@ -60,9 +60,10 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class Training:
-    """How a model is trained; the evaluators add what is trained: the module.
+    """How a model is trained.
 
     Attributes:
+        build: makes the `LightningModule` that trains a model.
         data: what it is trained and validated on.
         monitor: the metric by which a validation is best; None: the last one counts.
         mode: "max" or "min".
@@ -74,6 +75,7 @@ class Training:
         EvaluatorError: an argument is not a Trainer's, or they do not fit together.
     """
 
+    build: Callable[[nn.Module], Any]
     data: Data
     monitor: str | None = None
     mode: str | None = None
@@ -103,34 +105,41 @@ class Training:
         own = {"monitor": self.monitor, "mode": self.mode, "keep_weights": self.keep_weights}
         return {**self.data.settings, **own, **self.trainer}
 
-    def evaluate(self, build: Build, model: nn.Module, trial: Trial) -> dict[str, float]:
+    def evaluate(self, model: nn.Module, trial: Trial) -> dict[str, float]:
         """Train `model` in place and return the final metrics.
 
         With `trial.folder`, it goes on from the checkpoint in there, if there is one.
         """
         with quiet():
-            return self.perform(build, model, trial, Ranks())
+            return self.perform(model, trial, Ranks())
 
-    def perform(self, build: Build, model: nn.Module, trial: Trial, ranks: Ranks) -> dict[str, float]:
+    def perform(self, model: nn.Module, trial: Trial, ranks: Ranks) -> dict[str, float]:
         """What `evaluate` does, as one of several processes; only the first reports."""
         arguments = self._arguments(trial)
-        count = processes(arguments, ranks)
         file = None
         if trial.folder is not None and self.trainer.get("enable_checkpointing") is not False:
             file = trial.folder / CHECKPOINT
         report = trial.report if ranks.rank == 0 else _ignore
-        draws = Draws(trial.seed)
+        draws = Draws(trial.seed, deal=arguments.get("use_distributed_sampler", True))
         journal = self._journal(model, report, draws, trial.seed, file)
-        job = functools.partial(dumps, (self, build, model, replace(trial, reporter=None)))
-        with ranks.gathered(count, arguments, trial.seed, job):
-            module = _module(build, model)
+        with ExitStack() as stack:
+            if size := processes(arguments):
+                ranks.size = size
+                stack.enter_context(ranks.gathered(arguments, trial.seed, functools.partial(self._job, model, trial)))
+            module = self._module(model)
             arguments["callbacks"] = [*arguments["callbacks"], journal]
             trainer = pl.Trainer(**{**arguments, "enable_checkpointing": True})
             self._run(trainer, module, draws, str(file) if file is not None and file.exists() else None)
         model.zero_grad(set_to_none=True)
         return journal.finish()
 
-    def rehearse(self, build: Build, model: nn.Module, trial: Trial, evaluator: object) -> None:
+    def _job(self, model: nn.Module, trial: Trial, again: bool) -> bytes:
+        """What the other processes of a run get."""
+        known = again and _shared and _shared[0] is self
+        _shared[:] = [self]
+        return dumps((None if known else self, model, replace(trial, reporter=None)))
+
+    def rehearse(self, model: nn.Module, trial: Trial, evaluator: object) -> None:
         """Train a copy of `model` on one batch and validate it on one, on one device; `model` stays as it is.
 
         Raises:
@@ -144,13 +153,42 @@ class Training:
                 double, draws = copy.deepcopy(model), Draws(trial.seed)
                 journal = self._journal(double, _ignore, draws, trial.seed, None)
                 arguments["callbacks"] = [*arguments["callbacks"], journal]
-                self._run(pl.Trainer(**arguments), _module(build, double), draws, None)
+                trainer = pl.Trainer(**arguments)
+                self._run(trainer, self._module(double), draws, None)
                 journal.finish()
+                for callback in trainer.callbacks:  # which Lightning does not check in a fast_dev_run
+                    monitor = getattr(callback, "monitor", None)
+                    if isinstance(monitor, str) and monitor not in trainer.callback_metrics:
+                        raise EvaluatorError(
+                            f"{type(callback).__name__} monitors {monitor!r}, but what was logged is "
+                            f"{', '.join(map(repr, trainer.callback_metrics))}"
+                        )
         except BROKEN as error:
             raise EvaluatorError(
                 f"{evaluator!r} fails in a rehearsal with one batch, on architecture {trial.architecture}: "
                 f"{type(error).__name__}: {error}"
             ) from error
+
+    def _module(self, model: nn.Module) -> Any:
+        """The module that trains `model`, checked."""
+        module = self.build(model)
+        kind = type(module)
+        if not isinstance(module, pl.LightningModule):
+            foreign = any(base.__module__.startswith("pytorch_lightning.") for base in kind.__mro__)
+            advice = "derive from the LightningModule of lightning instead: import lightning.pytorch as pl"
+            raise EvaluatorError(
+                f"module(model) gave {kind.__module__}.{kind.__qualname__}; "
+                + (advice if foreign else "it must return a LightningModule of lightning.pytorch that trains the model")
+            )
+        held = {id(parameter) for parameter in module.parameters()}
+        own = [id(parameter) for parameter in model.parameters()]
+        missing = sum(parameter not in held for parameter in own)
+        if missing or (not own and not any(inner is model for inner in module.modules())):
+            raise EvaluatorError(
+                f"{kind.__qualname__} ignores the model: {missing} of the model's {len(own)} parameters are not in it; "
+                "keep the model that it is given, as it is, in an attribute: self.model = model"
+            )
+        return module
 
     def _journal(self, model: nn.Module, report: Any, draws: Draws, seed: int, file: Any) -> Journal:
         return Journal(
@@ -212,30 +250,6 @@ def _brief(value: Any) -> str:
 
 def _ignore(metrics: dict[str, float], step: int) -> None:
     """Take a report that goes nowhere: of a rehearsal, or of a process other than the first."""
-
-
-def _module(build: Build, model: nn.Module) -> Any:
-    """The module that trains `model`, checked."""
-    module = build(model)
-    kind = type(module)
-    if not isinstance(module, pl.LightningModule):
-        foreign = any(base.__module__.startswith("pytorch_lightning.") for base in kind.__mro__)
-        advice = (
-            "its package is another than lightning: import lightning.pytorch as pl, and derive from pl.LightningModule"
-        )
-        raise EvaluatorError(
-            f"module(model) gave {kind.__module__}.{kind.__qualname__}; "
-            + (advice if foreign else "it must return a LightningModule of lightning.pytorch that trains the model")
-        )
-    held = {id(parameter) for parameter in module.parameters()}
-    own = [id(parameter) for parameter in model.parameters()]
-    missing = sum(parameter not in held for parameter in own)
-    if missing or (not own and not any(inner is model for inner in module.modules())):
-        raise EvaluatorError(
-            f"{kind.__qualname__} ignores the model: {missing} of the model's {len(own)} parameters are not its own; "
-            "keep the model that it is given, as it is, in an attribute: self.model = model"
-        )
-    return module
 
 
 @contextmanager
