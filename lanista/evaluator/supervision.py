@@ -111,7 +111,9 @@ class Supervised(pl.LightningModule):
         self.recipe, self.monitor = recipe, monitor
         self.loss: Any = recipe.loss() if inspect.isclass(recipe.loss) else copy.deepcopy(recipe.loss)
         self.metrics = nn.ModuleDict({name: made.clone() for name, made in recipe.metrics.items()})
-        self.mean = torchmetrics.MeanMetric(nan_strategy="disable")  # else it leaves them out
+        # Not MeanMetric: torchmetrics 1.9.0 leaves NaN out of it, or, told not to, forgets the weights.
+        self.total = torchmetrics.SumMetric(nan_strategy="disable")
+        self.count = torchmetrics.SumMetric(nan_strategy="disable")
 
     def forward(self, inputs: Any) -> Any:
         return self.model(inputs)
@@ -123,16 +125,17 @@ class Supervised(pl.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         loss, outputs, targets = self._loss(batch)
-        self.mean.update(loss, weight=len(outputs))
+        self.total.update(loss * len(outputs))
+        self.count.update(len(outputs))
         for metric in self._measured.values():
             metric.update(outputs, targets)
 
     def on_validation_epoch_end(self) -> None:
-        if self.trainer.world_size == 1 and not self.mean.update_called:
+        if self.trainer.world_size == 1 and not self.total.update_called:
             return  # there was no batch, which the trial says
-        values = {LOSS: self.mean.compute()}
+        values = {LOSS: self.total.compute() / self.count.compute()}
         values |= {f"val_{name}": metric.compute() for name, metric in self._measured.items()}
-        for metric in (self.mean, *self._measured.values()):
+        for metric in (self.total, self.count, *self._measured.values()):
             metric.reset()
         for name, value in values.items():
             if not isinstance(value, Tensor) or value.numel() != 1:
@@ -223,7 +226,8 @@ def _metric(
         return _metric(kind, name, known[given], known, arguments)
     if isinstance(given, torchmetrics.Metric):
         return given.clone()
-    if not callable(given):
+    wrong = inspect.isclass(given) and not issubclass(given, torchmetrics.Metric)
+    if wrong or not callable(given):
         raise EvaluatorError(f"metric {name!r} is {given!r}; give a name, or a Metric of torchmetrics, or its class")
     taken = inspect.signature(given).parameters
     missing = [

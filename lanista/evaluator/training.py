@@ -153,7 +153,7 @@ class Training:
                 double, draws = copy.deepcopy(model), Draws(trial.seed)
                 journal = self._journal(double, _ignore, draws, trial.seed, None)
                 arguments["callbacks"] = [*arguments["callbacks"], journal]
-                trainer = pl.Trainer(**arguments)
+                trainer: Any = pl.Trainer(**arguments)
                 self._run(trainer, self._module(double), draws, None)
                 journal.finish()
                 for callback in trainer.callbacks:  # which Lightning does not check in a fast_dev_run
