@@ -124,7 +124,7 @@ class Classification(Evaluator):
         return described(self, {**self.recipe.settings, **self.training.settings})
 
 
-def check(recipe: Recipe, outputs: Tensor, targets: Tensor) -> Tensor:
+def check(recipe: Recipe, outputs: Tensor, targets: Tensor, first: bool) -> Tensor:
     """Targets as cross-entropy takes them; see `Classification`.
 
     Raises:
@@ -148,7 +148,7 @@ def check(recipe: Recipe, outputs: Tensor, targets: Tensor) -> Tensor:
     ignored = getattr(recipe.loss, "ignore_index", -100)
     classes = outputs.shape[1]
     wrong = (targets != ignored) & ((targets < 0) | (targets >= classes))
-    if targets.device.type == "cpu" and wrong.any():  # elsewhere this would wait for the device at each step
+    if (first or targets.device.type == "cpu") and wrong.any():
         raise EvaluatorError(
             f"a target is class {int(targets[wrong][0])}, but the model has {classes} outputs, for classes 0 to "
             f"{classes - 1}; give the model one output per class"

@@ -104,7 +104,7 @@ class Regression(Evaluator):
         return described(self, {**self.recipe.settings, **self.training.settings})
 
 
-def check(recipe: Recipe, outputs: Tensor, targets: Tensor) -> Tensor:
+def check(recipe: Recipe, outputs: Tensor, targets: Tensor, first: bool) -> Tensor:
     """Targets as the loss takes them: in single precision where they come in double precision and outputs do not.
 
     Raises:

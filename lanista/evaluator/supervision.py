@@ -20,8 +20,11 @@ LOSS = "val_loss"
 MetricSource = Any
 """A torchmetrics `Metric`, its class, or a callable that returns one; a class may take `num_classes`."""
 
-Check = Callable[["Recipe", Tensor, Tensor], Tensor]
-"""Takes outputs and targets of a batch; returns the targets as the loss takes them, or raises EvaluatorError."""
+Check = Callable[["Recipe", Tensor, Tensor, bool], Tensor]
+"""Takes outputs and targets of a batch, and whether it is an epoch's first; returns the targets as the loss takes them.
+
+Raises EvaluatorError where they do not fit. Looking at values waits for the device: on a GPU in first batches only.
+"""
 
 
 @dataclass(frozen=True)
@@ -119,12 +122,12 @@ class Supervised(pl.LightningModule):
         return self.model(inputs)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        loss, _, _ = self._loss(batch)
+        loss, _, _ = self._loss(batch, batch_idx)
         self.log("train_loss", loss)
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        loss, outputs, targets = self._loss(batch)
+        loss, outputs, targets = self._loss(batch, batch_idx)
         self.total.update(loss * len(outputs))
         self.count.update(len(outputs))
         for metric in self._measured.values():
@@ -166,7 +169,7 @@ class Supervised(pl.LightningModule):
         settings = {"scheduler": scheduler, "interval": recipe.interval, "monitor": self.monitor}
         return {"optimizer": optimizer, "lr_scheduler": settings}
 
-    def _loss(self, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def _loss(self, batch: Any, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
         """Loss of a batch, and its outputs in full precision, and its targets."""
         kind = self.recipe.kind
         if not isinstance(batch, list | tuple) or len(batch) != 2 or not isinstance(batch[1], Tensor):
@@ -181,7 +184,7 @@ class Supervised(pl.LightningModule):
                 f"{kind} expects a model that returns a tensor, and this one returned {_shapes(outputs)}; "
                 "for others use LightningEvaluator"
             )
-        targets = self.recipe.check(self.recipe, outputs, targets)
+        targets = self.recipe.check(self.recipe, outputs, targets, batch_idx == 0)
         loss = self.loss(outputs, targets)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             raise EvaluatorError(f"the loss is {_shapes(loss)}; it must return one value for the batch")

@@ -1,7 +1,7 @@
 import copy
 import functools
-import sys
-import types
+import warnings
+from importlib import import_module
 
 import pytest
 import torch
@@ -53,10 +53,9 @@ class Headless(Own):
 
 
 def foreign(model):
-    """An object as of the package `pytorch_lightning`, whose classes are others than lightning's."""
-    package = sys.modules.setdefault("pytorch_lightning.core", types.ModuleType("pytorch_lightning.core"))
-    kind = type("LightningModule", (nn.Module,), {"__module__": package.__name__})
-    return kind()
+    """A module of the package that lightning installs beside itself, and whose classes are others."""
+    with warnings.catch_warnings(action="ignore"):
+        return type("Foreign", (import_module("pytorch_lightning").LightningModule,), {})()
 
 
 @pytest.mark.parametrize(
@@ -64,7 +63,7 @@ def foreign(model):
     [
         (Ignoring, "Ignoring ignores the model: 4 of the model's 4 parameters are not in it; .*self.model = model"),
         (Headless, "Headless ignores the model: 2 of the model's 4 parameters are not in it"),
-        (foreign, "gave pytorch_lightning.core.LightningModule; derive .* instead: import lightning.pytorch as pl"),
+        (foreign, "gave tests.evaluator.test_module.Foreign; derive .* instead: import lightning.pytorch as pl"),
         (lambda model: model, "gave torch.nn.modules.container.Sequential; it must return a LightningModule"),
         (lambda model: None, "gave builtins.NoneType; it must return"),
     ],
