@@ -222,6 +222,7 @@ def test_a_rehearsal_leaves_model_and_reports_alone():
     recorder, model = Recorder(), network()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     evaluator(max_epochs=1000, strategy="ddp", devices=2, accelerator="cpu").rehearse(model, trial(recorder))
+    Classification(val_dataloaders=loader()).rehearse(model, trial(recorder))
     assert recorder.reports == []
     assert same(before, model.state_dict())
 
