@@ -21,6 +21,10 @@ class MetricError(LanistaError, ValueError):
     """An evaluator gave something that is not a finite number, or not the metrics that the objectives name."""
 
 
+class EvaluatorError(LanistaError, ValueError):
+    """An evaluator is set up wrongly: data, loss, metrics, module or trainer arguments that do not fit together."""
+
+
 class ExperimentError(LanistaError):
     """An experiment cannot go on as asked: name taken by another space, history that does not replay."""
 

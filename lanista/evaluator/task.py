@@ -48,7 +48,10 @@ class Task:
 
     def __call__(self, trial: Trial) -> dict[str, float]:
         """Evaluate `trial` and return its final metrics. Seeds `random`, NumPy and torch with the trial's seed."""
-        model = self.model(trial)
+        return self.evaluate(self.model(trial), trial)
+
+    def evaluate(self, model: nn.Module, trial: Trial) -> dict[str, float]:
+        """The same for a model that is built already, by `self.model(trial)`; it is trained in place."""
         evaluator = self._evaluator(trial.architecture)
         trial = replace(trial, folder=self.folder(trial))
         if trial.number == REHEARSAL:

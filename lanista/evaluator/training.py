@@ -1,0 +1,266 @@
+"""`Training`: one trial's training by Lightning, which all evaluators on Lightning share."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import Any
+
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from torch import nn
+from torch.utils.data import DataLoader
+
+from lanista.errors import EvaluatorError
+from lanista.evaluator.data import Data, Draws
+from lanista.evaluator.distributed import Ranks, processes
+from lanista.evaluator.framework import MisconfigurationException, is_overridden, pl, quiet
+from lanista.evaluator.journal import Journal
+from lanista.serialize import dumps
+from lanista.trial import Trial
+
+CHECKPOINT = "last.ckpt"
+"""The file in a trial's folder that an interrupted training goes on from."""
+
+QUIET: dict[str, Any] = {
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,  # `rehearse` does that once for the search
+    "devices": 1,
+}
+"""Trainer arguments that the user's own take precedence over."""
+
+LIMITS = ("max_epochs", "max_steps", "max_time")
+
+_shared: list[Training] = []
+"""What the other processes of this one's runs have got last."""
+
+BROKEN = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    MisconfigurationException,
+    NameError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a user's code that does not work raises."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained.
+
+    Attributes:
+        build: makes the `LightningModule` that trains a model.
+        data: what it is trained and validated on.
+        monitor: the metric by which a validation is best; None: the last one counts.
+        mode: "max" or "min".
+        keep_weights: the model ends with the weights of the best validation, and the final metrics are that one's;
+            else the last one's.
+        trainer: arguments of `lightning.pytorch.Trainer`.
+
+    Raises:
+        EvaluatorError: an argument is not a Trainer's, or they do not fit together.
+    """
+
+    build: Callable[[nn.Module], Any]
+    data: Data
+    monitor: str | None = None
+    mode: str | None = None
+    keep_weights: bool = True
+    trainer: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = list(inspect.signature(pl.Trainer.__init__).parameters)[1:]
+        for name in self.trainer:
+            if name not in known:
+                close = get_close_matches(name, known) or sorted(known)
+                raise EvaluatorError(
+                    f"{name!r} is no argument of lightning's Trainer; did you mean {', '.join(close)}?"
+                )
+        trains = self.data.train is not None or self.data.datamodule is not None
+        if trains and not any(self.trainer.get(name) is not None for name in (*LIMITS, "fast_dev_run")):
+            raise EvaluatorError("how long to train is open; give max_epochs (or max_steps, or max_time)")
+        if (self.monitor is None) != (self.mode is None) or self.mode not in ("max", "min", None):
+            raise EvaluatorError(
+                f"monitor is {self.monitor!r} and mode {self.mode!r}; give the name of a metric, and mode='max' where "
+                "more is better, or mode='min'"
+            )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As the evaluators' arguments."""
+        own = {"monitor": self.monitor, "mode": self.mode, "keep_weights": self.keep_weights}
+        return {**self.data.settings, **own, **self.trainer}
+
+    def evaluate(self, model: nn.Module, trial: Trial) -> dict[str, float]:
+        """Train `model` in place and return the final metrics.
+
+        With `trial.folder`, it goes on from the checkpoint in there, if there is one.
+        """
+        with quiet():
+            return self.perform(model, trial, Ranks())
+
+    def perform(self, model: nn.Module, trial: Trial, ranks: Ranks) -> dict[str, float]:
+        """What `evaluate` does, as one of several processes; only the first reports."""
+        arguments = self._arguments(trial)
+        file = None
+        if trial.folder is not None and self.trainer.get("enable_checkpointing") is not False:
+            file = trial.folder / CHECKPOINT
+        report = trial.report if ranks.rank == 0 else _ignore
+        draws = Draws(trial.seed, deal=arguments.get("use_distributed_sampler", True))
+        journal = self._journal(model, report, draws, trial.seed, file)
+        with ExitStack() as stack:
+            if size := processes(arguments):
+                ranks.size = size
+                stack.enter_context(ranks.gathered(arguments, trial.seed, functools.partial(self._job, model, trial)))
+            module = self._module(model)
+            arguments["callbacks"] = [*arguments["callbacks"], journal]
+            trainer = pl.Trainer(**{**arguments, "enable_checkpointing": True})
+            self._run(trainer, module, draws, str(file) if file is not None and file.exists() else None)
+        model.zero_grad(set_to_none=True)
+        return journal.finish()
+
+    def _job(self, model: nn.Module, trial: Trial, again: bool) -> bytes:
+        """What the other processes of a run get."""
+        known = again and _shared and _shared[0] is self
+        _shared[:] = [self]
+        return dumps((None if known else self, model, replace(trial, reporter=None)))
+
+    def rehearse(self, model: nn.Module, trial: Trial, evaluator: object) -> None:
+        """Train a copy of `model` on one batch and validate it on one, on one device; `model` stays as it is.
+
+        Raises:
+            EvaluatorError: that failed; the message has the evaluator, the architecture and the reason.
+        """
+        try:
+            with quiet():
+                arguments = self._arguments(trial, fast_dev_run=True, logger=False, devices=1, num_nodes=1)
+                for name in ("strategy", "enable_checkpointing"):
+                    arguments.pop(name, None)
+                double, draws = copy.deepcopy(model), Draws(trial.seed)
+                journal = self._journal(double, _ignore, draws, trial.seed, None)
+                arguments["callbacks"] = [*arguments["callbacks"], journal]
+                trainer: Any = pl.Trainer(**arguments)
+                self._run(trainer, self._module(double), draws, None)
+                journal.finish()
+                for callback in trainer.callbacks:  # which Lightning does not check in a fast_dev_run
+                    monitor = getattr(callback, "monitor", None)
+                    if isinstance(monitor, str) and monitor not in trainer.callback_metrics:
+                        raise EvaluatorError(
+                            f"{type(callback).__name__} monitors {monitor!r}, but what was logged is "
+                            f"{', '.join(map(repr, trainer.callback_metrics))}"
+                        )
+        except BROKEN as error:
+            raise EvaluatorError(
+                f"{evaluator!r} fails in a rehearsal with one batch, on architecture {trial.architecture}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    def _module(self, model: nn.Module) -> Any:
+        """The module that trains `model`, checked."""
+        module = self.build(model)
+        kind = type(module)
+        if not isinstance(module, pl.LightningModule):
+            foreign = any(base.__module__.startswith("pytorch_lightning.") for base in kind.__mro__)
+            advice = "derive from the LightningModule of lightning instead: import lightning.pytorch as pl"
+            raise EvaluatorError(
+                f"module(model) gave {kind.__module__}.{kind.__qualname__}; "
+                + (advice if foreign else "it must return a LightningModule of lightning.pytorch that trains the model")
+            )
+        held = {id(parameter) for parameter in module.parameters()}
+        own = [id(parameter) for parameter in model.parameters()]
+        missing = sum(parameter not in held for parameter in own)
+        if missing or (not own and not any(inner is model for inner in module.modules())):
+            raise EvaluatorError(
+                f"{kind.__qualname__} ignores the model: {missing} of the model's {len(own)} parameters are not in it; "
+                "keep the model that it is given, as it is, in an attribute: self.model = model"
+            )
+        return module
+
+    def _journal(self, model: nn.Module, report: Any, draws: Draws, seed: int, file: Any) -> Journal:
+        return Journal(
+            model,
+            report,
+            draws,
+            monitor=self.monitor,
+            mode=self.mode,
+            keep_weights=self.keep_weights,
+            file=file,
+            seed=seed,
+        )
+
+    def _arguments(self, trial: Trial, **fixed: Any) -> dict[str, Any]:
+        """The Trainer's arguments for one run: copies, as callbacks and loggers have a state."""
+        folder = {} if trial.folder is None else {"default_root_dir": str(trial.folder)}
+        arguments = {**QUIET, **folder, **copy.deepcopy(dict(self.trainer)), **fixed}
+        for name in ("callbacks", "plugins"):
+            given = arguments.get(name) or []
+            arguments[name] = list(given) if isinstance(given, list | tuple) else [given]
+        wanted = arguments.pop("enable_checkpointing", None)
+        if wanted and not any(isinstance(callback, Checkpoint) for callback in arguments["callbacks"]):
+            arguments["callbacks"].append(ModelCheckpoint())
+        return arguments
+
+    def _run(self, trainer: Any, module: Any, draws: Draws, checkpoint: str | None) -> None:
+        feed = self.data.feed(draws) if self.data.given else None
+        trains = is_overridden("train_dataloader", module if feed is None else feed)
+        try:
+            with _interruptible():
+                if trains:
+                    trainer.fit(module, datamodule=feed, ckpt_path=checkpoint, weights_only=False)
+                else:
+                    trainer.validate(module, datamodule=feed, verbose=False)
+        finally:
+            if feed is not None:
+                feed.trainer = None  # which holds the model
+
+
+def described(evaluator: object, settings: Mapping[str, Any]) -> str:
+    """The text that `repr` gives of an evaluator: its name, and all settings that are not None."""
+    parts = [f"{name}={_brief(value)}" for name, value in settings.items() if value is not None]
+    return f"{type(evaluator).__name__}({', '.join(parts)})"
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, DataLoader):
+        return f"DataLoader({type(value.dataset).__name__}, batch_size={value.batch_size})"
+    if isinstance(value, functools.partial):
+        parts = [_brief(value.func), *map(_brief, value.args), *(f"{k}={_brief(v)}" for k, v in value.keywords.items())]
+        return f"partial({', '.join(parts)})"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name!r}: {_brief(entry)}" for name, entry in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_brief, value))}]"
+    name = getattr(value, "__qualname__", None)
+    return name or (f"{type(value).__name__}()" if " at 0x" in repr(value) else repr(value))
+
+
+def _ignore(metrics: dict[str, float], step: int) -> None:
+    """Take a report that goes nowhere: of a rehearsal, or of a process other than the first."""
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C be KeyboardInterrupt; Lightning 2.6.6 exits the program instead, and ignores further ones."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
