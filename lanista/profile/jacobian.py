@@ -7,6 +7,7 @@ jacob_cov by Abdelfattah et al., https://arxiv.org/abs/2101.08134
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import torch
@@ -65,7 +66,7 @@ class Jacov(Measure):
         jacobians = torch.cat([slope.flatten(1) for slope in found], 1).double()
         correlations = torch.corrcoef(jacobians)
         if not correlations.isfinite().all():
-            return float("nan")
+            return -inf
         v = torch.linalg.eigvalsh(correlations).clamp(min=0) + K
         return -float((v.log() + 1 / v).sum())
 

@@ -46,7 +46,9 @@ def score(
     name: str,
     double: bool = False,
 ) -> Measurement:
-    """What `observe` makes of a copy of the model, as a measurement; -inf where that is no finite number.
+    """What `observe` makes of a copy of the model, as a measurement.
+
+    What overflows counts as -inf, and a line of the log warns of it: a score that is no number has no rank.
 
     The copy is in evaluation mode, except that its batch norms use the statistics of the batch; all its parameters
     require a gradient, and none has one. Gradients are on; torch's random numbers are the same at each call, and its
@@ -78,8 +80,8 @@ def score(
         raise
     except UNBUILDABLE as error:
         raise unrunnable(name, model, error, "") from error
-    if not math.isfinite(value):
-        log.info("%s of a %s is %s, and counts as -inf", name, type(model).__name__, value)
+    if math.isnan(value) or value == math.inf:
+        log.warning("%s of a %s overflows (it is %s), and counts as -inf", name, type(model).__name__, value)
         value = -math.inf
     return Measurement(value, 0.0, "")
 

@@ -28,7 +28,9 @@ class Synflow(Measure):
     computed in double precision, in which the sum itself can be 1e100 and more; the field publishes, and ranks by, its
     logarithm, in which ranks are the same. The batch of the example input adds its logarithm.
 
-    It is -inf where nothing flows (the outputs do not depend on any weight), and where even double precision overflows.
+    It is -inf where nothing flows (the outputs do not depend on any weight). It is made for convolutions, linear layers
+    and rectifiers. Attention multiplies activations with each other, which inflates it: in deep transformers even
+    double precision overflows, which counts as -inf and is warned of.
     """
 
     name: str = field(default="synflow", kw_only=True)

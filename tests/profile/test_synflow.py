@@ -75,10 +75,14 @@ def test_deep_networks_do_not_overflow():
     )
 
 
-def test_where_nothing_flows_or_it_is_too_much_it_is_minus_infinity():
+def test_where_nothing_flows_it_is_minus_infinity():
     assert synflow(chain(W[0], W[1] * 0), ROW).value == -math.inf
     assert synflow(nn.Sequential(chain(W[0]), Constant()), ROW).value == -math.inf
+
+
+def test_what_overflows_is_minus_infinity_and_warned_of(caplog):
     assert synflow(chain(*[torch.full((1, 1), 1e30)] * 12), torch.ones(1, 1)).value == -math.inf
+    assert "synflow of a Sequential overflows" in caplog.text
 
 
 class Constant(nn.Module):
