@@ -99,6 +99,8 @@ def _prepared(twin: nn.Module, inputs: tuple[Any, ...], double: bool) -> nn.Modu
             twin(*inputs)
     if double:
         twin.double()
+        for module in twin.modules():  # and what is no buffer
+            vars(module).update(precise({k: v for k, v in vars(module).items() if isinstance(v, Tensor)}))
     for parameter in twin.parameters():
         parameter.grad = None
         parameter.requires_grad_(parameter.is_floating_point())

@@ -32,7 +32,7 @@ class Zen(Measure):
     and the scales of norms 1; other parameters keep their values. Each norm adds ln s, where s^2 is the mean of the
     variances that it divides by, unless it is 0: batch norms as in the paper, and other norms likewise, which is our
     generalisation. Residual connections stay. All random numbers come of `seed`, and none of torch's generators.
-    Computed in double precision. It is -inf where the input does not reach f, and where f overflows.
+    Computed in double precision. It is -inf where the input does not reach f, and where f overflows, which is warned of.
 
     Args:
         batch: inputs of a repeat.
@@ -96,7 +96,7 @@ class Zen(Measure):
         features, scales = _run(model, x)
         moved, _ = _run(model, [a + self.gamma * b for a, b in zip(x, e, strict=True)])
         change = float((features - moved).abs().sum()) / self.batch
-        return log(change) + sum(scales) if change > 0 else -inf
+        return log(change) + sum(scales) if change != 0 else -inf
 
 
 zen = Zen()

@@ -38,15 +38,16 @@ class Indexed(nn.Module):
 
 
 class Keeping(nn.Module):
-    """Keeps an activation that is no leaf, which `copy.deepcopy` refuses."""
+    """Keeps an activation that is no leaf, which `copy.deepcopy` refuses, and a constant that is no buffer."""
 
     def __init__(self):
         super().__init__()
+        self.constant = torch.eye(2)
         self.inner = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
 
     def forward(self, x):
         self.last = self.inner(x)
-        return self.last * torch.ones(2)
+        return self.last @ self.constant + torch.ones(2)
 
 
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1))

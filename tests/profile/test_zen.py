@@ -96,6 +96,15 @@ def test_norms_of_constants_add_nothing_and_constant_features_are_minus_infinity
     assert zen(Dead(0.0), IMAGE).value == -math.inf
 
 
+def test_an_overflow_is_minus_infinity_and_warned_of(caplog):
+    class Huge(nn.Module):
+        def forward(self, x):
+            return x * 1e308
+
+    assert zen(nn.Sequential(plain()[0], Huge()), IMAGE).value == -math.inf
+    assert "zen of a Sequential overflows" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("setting", "value"), [("batch", 0), ("repeats", 1.5), ("gamma", 0), ("gamma", math.nan), ("seed", -1)]
 )
