@@ -32,7 +32,8 @@ class Zen(Measure):
     and the scales of norms 1; other parameters keep their values. Each norm adds ln s, where s^2 is the mean of the
     variances that it divides by, unless it is 0: batch norms as in the paper, and other norms likewise, which is our
     generalisation. Residual connections stay. All random numbers come of `seed`, and none of torch's generators.
-    Computed in double precision. It is -inf where the input does not reach f, and where f overflows, which is warned of.
+    Computed in double precision. It is -inf where the input does not reach f, and where f overflows, which is warned
+    of.
 
     Args:
         batch: inputs of a repeat.
