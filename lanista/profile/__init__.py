@@ -1,22 +1,32 @@
-"""What models cost: parameters, operations, memory, latency, energy."""
+"""What models cost: parameters, operations, memory, latency, energy; and what they promise: zero-cost scores."""
 
 from lanista.profile.arithmetic import Flops, Macs, flops, macs
 from lanista.profile.base import Example, Measure, Measurement
 from lanista.profile.clock import Latency, latency
 from lanista.profile.footprint import ActivationMemory, PeakMemory, activations, memory
+from lanista.profile.gradient import GradNorm
+from lanista.profile.jacobian import Jacov
+from lanista.profile.kernel import NASWOT
 from lanista.profile.operation import Operation, operations
 from lanista.profile.own import measure
 from lanista.profile.parameter import Parameters, parameters
 from lanista.profile.power import Energy, energy
 from lanista.profile.report import Summary, summary
+from lanista.profile.screening import Screening, screen
+from lanista.profile.snip import Snip
+from lanista.profile.synflow import Synflow, synflow
 from lanista.profile.table import Calibration, LatencyTable
+from lanista.profile.zen import Zen, zen
 
 __all__ = [
+    "NASWOT",
     "ActivationMemory",
     "Calibration",
     "Energy",
     "Example",
     "Flops",
+    "GradNorm",
+    "Jacov",
     "Latency",
     "LatencyTable",
     "Macs",
@@ -25,7 +35,11 @@ __all__ = [
     "Operation",
     "Parameters",
     "PeakMemory",
+    "Screening",
+    "Snip",
     "Summary",
+    "Synflow",
+    "Zen",
     "activations",
     "energy",
     "flops",
@@ -35,5 +49,8 @@ __all__ = [
     "memory",
     "operations",
     "parameters",
+    "screen",
     "summary",
+    "synflow",
+    "zen",
 ]

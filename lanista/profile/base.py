@@ -74,7 +74,8 @@ class Measure(Quantity):
     def cost(self, space: ModelSpace) -> Cost:
         """The measure as a function of architectures: a sum over decisions where it is one, else as measured.
 
-        Otherwise a model is built, once for each architecture; without weights, where the measure has `parts`.
+        Otherwise a model is built, once for each architecture: without weights, where the measure has `parts`, else
+        with weights of seed 0.
         """
 
         def parts(architecture: Architecture) -> Mapping[str, float] | None:
@@ -86,6 +87,7 @@ class Measure(Quantity):
 
         def measured(architecture: Architecture) -> float:
             with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(0)  # where weights matter, an architecture has one value still
                 model = space.build(space.decisions.complete(architecture))
                 return self(model, space.example_input).value
 
