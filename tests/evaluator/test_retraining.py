@@ -62,7 +62,11 @@ def test_it_is_what_a_trial_is(tmp_path, caplog):
     assert result.metrics == metrics
     assert list(result.curve.items()) == recorder.reports
     assert result.model[0].out_features == 8
-    assert [record.message[:7] for record in caplog.records] == ["step 1:", "step 2:", "step 3:"]
+    assert [record.message[:7] for record in caplog.records if record.name == "lanista"] == [
+        "step 1:",
+        "step 2:",
+        "step 3:",
+    ]
     assert repr(result) == f"Retrained(Sequential, metrics={metrics}, 3 reports)"
     x, y = classes(32, 1).tensors
     result.model.eval()
