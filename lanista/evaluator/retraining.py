@@ -76,7 +76,7 @@ def retrain(
         home.mkdir(parents=True, exist_ok=True)
         _claim(home / START, identity)
         task = Task(space, evaluator, home / WORK / "weights")
-        trial = Trial(number=0, architecture=canonical, seed=seed, folder=home / WORK / "trial")
+        trial = Trial(number=0, architecture=canonical, seed=seed)
         model = task.model(trial)
         if (home / END).exists():
             load_model(model, home / WEIGHTS)
