@@ -424,7 +424,7 @@ class Integer(Domain):
         last = self.low + (self.size - 1) * self.step
         low, high = math.log(max(self.low - half, 0.5)), math.log(last + half)
         exact = math.exp(low + (high - low) * random.random())
-        return self._nearest(exact)
+        return self.nearest(exact)
 
     def probability(self, value: Value) -> float:
         if not self.log:
@@ -435,7 +435,8 @@ class Integer(Domain):
         low, high = max(value - half, least), min(value + half, greatest)
         return (math.log(high) - math.log(low)) / (math.log(greatest) - math.log(least))
 
-    def _nearest(self, exact: float) -> int:
+    def nearest(self, exact: float) -> int:
+        """The integer of the range that is closest to a number."""
         steps = round((exact - self.low) / self.step)
         return self.low + self.step * min(max(steps, 0), self.size - 1)
 

@@ -1,6 +1,10 @@
 from lanista.strategy.base import Strategy as Strategy
+from lanista.strategy.bayesian import BayesianOptimization as BayesianOptimization
 from lanista.strategy.deduplicated import Deduplicated as Deduplicated
 from lanista.strategy.evolution import RegularizedEvolution as RegularizedEvolution
 from lanista.strategy.filtered import Filtered as Filtered
 from lanista.strategy.grid import GridSearch as GridSearch
+from lanista.strategy.nsga2 import NSGA2 as NSGA2
 from lanista.strategy.random import Random as Random
+from lanista.strategy.sampler import OptunaStrategy as OptunaStrategy
+from lanista.strategy.tpe import TPE as TPE
