@@ -424,7 +424,7 @@ class Integer(Domain):
         last = self.low + (self.size - 1) * self.step
         low, high = math.log(max(self.low - half, 0.5)), math.log(last + half)
         exact = math.exp(low + (high - low) * random.random())
-        return self._nearest(exact)
+        return self.nearest(exact)
 
     def probability(self, value: Value) -> float:
         if not self.log:
@@ -439,10 +439,11 @@ class Integer(Domain):
         """The value nearest to a position of the (log) range: low at 0, the last value at 1."""
         last = self.low + (self.size - 1) * self.step
         if self.log:
-            return self._nearest(math.exp(math.log(self.low) + (math.log(last) - math.log(self.low)) * unit))
-        return self._nearest(self.low + (last - self.low) * unit)
+            return self.nearest(math.exp(math.log(self.low) + (math.log(last) - math.log(self.low)) * unit))
+        return self.nearest(self.low + (last - self.low) * unit)
 
-    def _nearest(self, exact: float) -> int:
+    def nearest(self, exact: float) -> int:
+        """The integer of the range that is closest to a number."""
         steps = round((exact - self.low) / self.step)
         return self.low + self.step * min(max(steps, 0), self.size - 1)
 

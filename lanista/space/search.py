@@ -281,6 +281,16 @@ class SearchSpace:
         """
         return self._complete(dict(values), _default)
 
+    def decide(self, answer: Callable[[Decision], Value]) -> Architecture:
+        """The architecture whose active decisions are answered one after another, parents before children.
+
+        Limits are not looked at.
+
+        Args:
+            answer: called once for each decision that exists with the answers so far; gives its canonical value.
+        """
+        return self._complete({}, answer)
+
     def active(self, architecture: Architecture) -> list[str]:
         """Labels of the decisions that exist with these answers; the architecture may have labels of other spaces."""
         return [label for label, _, active in self._plan if active is None or active(architecture)]
@@ -384,6 +394,21 @@ class SearchSpace:
         """The limits that a canonical architecture misses, in words; empty if it keeps them all."""
         missed = [limit for limit in self._limits if limit.excess(architecture)]
         return [f"{limit.describe()}, but it has {limit.cost.of(architecture):,.10g}" for limit in missed]
+
+    def repair(self, architecture: Architecture, rng: Random) -> Architecture:
+        """An architecture within the limits that is close to a canonical one: itself, where it keeps them.
+
+        Else it is mutated towards the limits, never away from them; where that leads nowhere, the result is a draw.
+
+        Raises:
+            SpaceError: no architecture within the limits was found.
+        """
+        if not self._limits:
+            return architecture
+        repaired = self._feasible.repair(architecture, rng)
+        if repaired is None:
+            return self.sample(rng)
+        return repaired
 
     @property
     def acceptance(self) -> Acceptance:

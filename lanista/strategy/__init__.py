@@ -4,16 +4,20 @@ from lanista.lazy import exports
 
 _HOMES = {
     "BANANAS": "lanista.strategy.bananas",
+    "BayesianOptimization": "lanista.strategy.bayesian",
     "Deduplicated": "lanista.strategy.deduplicated",
     "Filtered": "lanista.strategy.filtered",
     "GridSearch": "lanista.strategy.grid",
     "Initial": "lanista.strategy.initial",
     "Listed": "lanista.strategy.listed",
     "LocalSearch": "lanista.strategy.local",
+    "NSGA2": "lanista.strategy.nsga2",
+    "OptunaStrategy": "lanista.strategy.sampler",
     "PolicyBasedRL": "lanista.strategy.policy_gradient",
     "Random": "lanista.strategy.random",
     "RegularizedEvolution": "lanista.strategy.evolution",
     "Strategy": "lanista.strategy.base",
+    "TPE": "lanista.strategy.tpe",
 }
 
 __all__ = list(_HOMES)

@@ -1,5 +1,6 @@
 from lanista.strategy.bananas import BANANAS as BANANAS
 from lanista.strategy.base import Strategy as Strategy
+from lanista.strategy.bayesian import BayesianOptimization as BayesianOptimization
 from lanista.strategy.deduplicated import Deduplicated as Deduplicated
 from lanista.strategy.evolution import RegularizedEvolution as RegularizedEvolution
 from lanista.strategy.filtered import Filtered as Filtered
@@ -7,5 +8,8 @@ from lanista.strategy.grid import GridSearch as GridSearch
 from lanista.strategy.initial import Initial as Initial
 from lanista.strategy.listed import Listed as Listed
 from lanista.strategy.local import LocalSearch as LocalSearch
+from lanista.strategy.nsga2 import NSGA2 as NSGA2
 from lanista.strategy.policy_gradient import PolicyBasedRL as PolicyBasedRL
 from lanista.strategy.random import Random as Random
+from lanista.strategy.sampler import OptunaStrategy as OptunaStrategy
+from lanista.strategy.tpe import TPE as TPE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from typing import final
 
@@ -47,12 +46,7 @@ class Filtered(Strategy):
         self._patience = setting.count("patience", patience)
 
     def __repr__(self) -> str:
-        return f"Filtered({self._strategy!r}, {self._name()}, patience={self._patience})"
-
-    def _name(self) -> str:
-        """The predicate, without its address in memory, which a resumed search would not share."""
-        name = getattr(self._predicate, "__qualname__", None)
-        return name if isinstance(name, str) else re.sub(r" at 0x[0-9a-fA-F]+", "", repr(self._predicate))
+        return f"Filtered({self._strategy!r}, {setting.name(self._predicate)}, patience={self._patience})"
 
     def reset(self, space: SearchSpace, seed: int) -> None:
         """Begin anew, the inner strategy too."""
@@ -70,13 +64,13 @@ class Filtered(Strategy):
                     number=REFUSED,
                     architecture=architecture,
                     state=State.FAILED,
-                    error=f"filtered: {self._name()} is false",
+                    error=f"filtered: {setting.name(self._predicate)} is false",
                 )
             )
         if not self._end:
             self._end = (
-                f"{self._name()} refused {self._patience:,} proposals in a row; a greater patience or a "
-                "weaker condition goes on for longer"
+                f"{setting.name(self._predicate)} refused {self._patience:,} proposals in a row; a greater patience "
+                "or a weaker condition goes on for longer"
             )
             log.info("%r ends: %s", self, self._end)
         raise StopIteration(self._end)

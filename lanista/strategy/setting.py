@@ -1,8 +1,9 @@
-"""Checks of what a user sets on a strategy, made once, in its constructor."""
+"""Checks of what a user sets on a strategy, made once, in its constructor; and how it is shown."""
 
 from __future__ import annotations
 
 import math
+import re
 
 from lanista.errors import ExperimentError
 from lanista.space.domain import is_number
@@ -29,3 +30,9 @@ def positive(name: str, value: float) -> float:
     if not is_number(value) or not 0 < value < math.inf:
         raise ExperimentError(f"{name} is {value!r}; give a number above 0")
     return value
+
+
+def name(function: object) -> str:
+    """What a function is called in a `__repr__`: without its address in memory, which no resumed search would share."""
+    qualified = getattr(function, "__qualname__", None)
+    return qualified if isinstance(qualified, str) else re.sub(r" at 0x[0-9a-fA-F]+", "", repr(function))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lanista.errors import ArchitectureError, SpaceError
 from lanista.space import Categorical, Decision, Integer, Real, SearchSpace, Subset
 from lanista.space.domain import key
+from lanista.space.limit import Limit, Sum, Term
 from lanista.space.search import format_size
 from lanista.testing.spaces import architectures, search_spaces
 
@@ -234,6 +235,74 @@ def test_a_misuse_says_what_to_do(make, words):
     with pytest.raises(SpaceError) as caught:
         make()
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+@laws
+@given(spaces, seeds)
+def test_decisions_that_exist_are_asked_for_once_and_in_order(space, random):
+    asked = []
+
+    def answer(decision):
+        asked.append(decision.label)
+        return decision.domain.draw(random)
+
+    architecture = space.decide(answer)
+    assert_canonical(space, architecture)
+    assert asked == list(architecture) == space.active(architecture)
+
+
+@laws
+@given(spaces, seeds)
+def test_without_limits_nothing_is_repaired(space, random):
+    architecture, before = space.sample(random), random.getstate()
+    assert space.repair(architecture, random) is architecture
+    assert random.getstate() == before
+
+
+def sum_within(most, labels=tuple("abcdef")):
+    """Six decisions from 0 to 4, whose sum is bounded by a rule."""
+    space = SearchSpace({label: Categorical(range(5)) for label in labels})
+    return space.constrain(lambda architecture: sum(architecture.values()) <= most)
+
+
+def test_a_repair_gives_what_keeps_the_limits_back_and_leads_all_else_into_them():
+    space = sum_within(6)
+    for seed in range(50):
+        random = Random(seed)
+        inside = space.sample(random)
+        before = random.getstate()
+        assert space.repair(inside, random) == inside
+        assert random.getstate() == before
+        outside = {label: random.randrange(5) for label in space.labels}
+        repaired = space.repair(outside, random)
+        assert_canonical(space, repaired)
+        assert not space.violations(repaired)
+
+
+def test_a_repair_follows_from_its_generator():
+    space, outside = sum_within(3), dict.fromkeys("abcdef", 4)
+    assert space.repair(outside, Random(1)) == space.repair(outside, Random(1)) != space.repair(outside, Random(2))
+
+
+def test_a_repair_stays_closer_than_a_draw():
+    space = sum_within(12)
+    outside = dict(zip("abcdef", [4, 4, 4, 1, 0, 0], strict=True))
+
+    def kept(architectures):
+        return sum(a[label] == outside[label] for a in architectures for label in outside)
+
+    repaired = [space.repair(outside, Random(seed)) for seed in range(50)]
+    assert kept(repaired) > 2 * kept([space.sample(seed) for seed in range(50)])
+
+
+def test_where_mutations_do_not_lead_into_the_limits_a_repair_is_a_draw():
+    everything = [(dict(zip("ab", (a, b), strict=True)), 0 if a == b == 0 else 1 + (a + b) % 2)
+                  for a in range(3) for b in range(3)]  # fmt: skip
+    # The sum is exact, so a draw finds the only architecture; no mutation of it or of others is looked for.
+    space = SearchSpace({label: Categorical(range(3)) for label in "ab"}).constrain(
+        Limit(Sum("cost", [Term(["a", "b"], everything)]), most=0)
+    )
+    assert space.repair({"a": 2, "b": 1}, Random(0)) == {"a": 0, "b": 0}
 
 
 def test_a_clause_that_asks_for_nothing_is_no_condition():

@@ -1,3 +1,5 @@
+import functools
+
 import pytest
 
 from lanista.errors import ExperimentError
@@ -21,3 +23,11 @@ def test_other_probabilities_are_named_with_the_way_out(value):
     with pytest.raises(ExperimentError, match=r"crossover.*False for none") as error:
         setting.probability("crossover", value, "False for none")
     assert repr(value) in str(error.value)
+
+
+def test_functions_are_shown_without_their_address():
+    assert setting.name(len) == "len"
+    assert setting.name(lambda: 0) == "test_functions_are_shown_without_their_address.<locals>.<lambda>"
+    partial = setting.name(functools.partial(len, []))
+    assert "len" in partial or "partial" in partial
+    assert "0x" not in partial
