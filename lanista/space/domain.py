@@ -435,6 +435,13 @@ class Integer(Domain):
         low, high = max(value - half, least), min(value + half, greatest)
         return (math.log(high) - math.log(low)) / (math.log(greatest) - math.log(least))
 
+    def at(self, unit: float) -> int:
+        """The value nearest to a position of the (log) range: low at 0, the last value at 1."""
+        last = self.low + (self.size - 1) * self.step
+        if self.log:
+            return self._nearest(math.exp(math.log(self.low) + (math.log(last) - math.log(self.low)) * unit))
+        return self._nearest(self.low + (last - self.low) * unit)
+
     def _nearest(self, exact: float) -> int:
         steps = round((exact - self.low) / self.step)
         return self.low + self.step * min(max(steps, 0), self.size - 1)

@@ -3,9 +3,13 @@
 from lanista.lazy import exports
 
 _HOMES = {
+    "BANANAS": "lanista.strategy.bananas",
     "Deduplicated": "lanista.strategy.deduplicated",
     "Filtered": "lanista.strategy.filtered",
     "GridSearch": "lanista.strategy.grid",
+    "Initial": "lanista.strategy.initial",
+    "LocalSearch": "lanista.strategy.local",
+    "PolicyBasedRL": "lanista.strategy.policy_gradient",
     "Random": "lanista.strategy.random",
     "RegularizedEvolution": "lanista.strategy.evolution",
     "Strategy": "lanista.strategy.base",

@@ -1,6 +1,10 @@
+from lanista.strategy.bananas import BANANAS as BANANAS
 from lanista.strategy.base import Strategy as Strategy
 from lanista.strategy.deduplicated import Deduplicated as Deduplicated
 from lanista.strategy.evolution import RegularizedEvolution as RegularizedEvolution
 from lanista.strategy.filtered import Filtered as Filtered
 from lanista.strategy.grid import GridSearch as GridSearch
+from lanista.strategy.initial import Initial as Initial
+from lanista.strategy.local import LocalSearch as LocalSearch
+from lanista.strategy.policy_gradient import PolicyBasedRL as PolicyBasedRL
 from lanista.strategy.random import Random as Random

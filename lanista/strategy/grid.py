@@ -20,7 +20,7 @@ log = logging.getLogger("lanista")
 
 @final
 class GridSearch(Strategy):
-    """Proposes all architectures of a space, each once, and ends.
+    """Proposes all architectures of a space, each once, and ends. Those that it observed before are left out.
 
     Args:
         shuffle: in random order, every order equally likely. False: in the order of `SearchSpace.grid`, the
@@ -46,21 +46,25 @@ class GridSearch(Strategy):
         # A random order: only when half of the grid is done is the other half listed.
         self._shuffled = Random(uniform="architectures")
         self._shuffled.reset(self._space, seed)
+        self._observed: set[str] = set()
 
     def propose(self) -> Architecture:
         """The next one; StopIteration, and a line in the log, after the last."""
         if self._shuffle:
             return self._shuffled.propose()
         for architecture in self._ordered:
-            return architecture
+            if self._space.key(architecture) not in self._observed:
+                return architecture
         count = "" if self._space.limits else f"{format_size(self._space.size)} "
         within = " that keep the limits" if self._space.limits else ""
-        reason = f"all {count}architectures of the grid{within} were proposed"
+        reason = f"all {count}architectures of the grid{within} were tried"
         log.info("grid search ends: %s", reason)
         raise StopIteration(reason)
 
     def observe(self, trial: Trial) -> None:
-        """Nothing is learnt."""
+        """Nothing is learnt, but that this architecture need not be proposed."""
+        self._observed.add(self._space.key(trial.architecture))
+        self._shuffled.observe(trial)
 
 
 def _finite(space: SearchSpace, granularity: int | None) -> SearchSpace:

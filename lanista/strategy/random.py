@@ -36,8 +36,8 @@ class Random(Strategy):
     """Draws architectures at random, by default none of them twice.
 
     Args:
-        dedup: propose each architecture once, and end when there is no other. False: independent draws, no
-            end.
+        dedup: propose each architecture once, unless it was observed before, and end when there is no other.
+            False: independent draws, no end.
         uniform: over what a draw is uniform, `"decisions"` or `"architectures"`; see `SearchSpace.sample`.
             Where "decisions" keeps drawing what is known, as it does when a few architectures have nearly all
             of the probability, a draw without repeats is uniform over the architectures that are left.
@@ -70,21 +70,24 @@ class Random(Strategy):
             if architecture is not None:
                 return architecture
             self._rest = self._remaining()
-        if self._rest:
-            self._known.add(self._space.key(self._rest[-1]))
-            return self._rest.pop()
+        while self._rest:
+            architecture = self._rest.pop()
+            if self._note(architecture):
+                return architecture
         size = self._space.size
         if not self._listable:
             reason = f"the last {MISSES_INFINITE:,} draws gave nothing new"
         elif self._space.limits:
-            reason = f"all {len(self._known):,} architectures within the limits were proposed"
+            reason = f"all {len(self._known):,} architectures within the limits are known"
         else:
-            reason = f"all {format_size(size)} architectures of the space were proposed"
+            reason = f"all {format_size(size)} architectures of the space are known"
         log.info("random search ends: %s", reason)
         raise StopIteration(reason)
 
     def observe(self, trial: Trial) -> None:
-        """Nothing is learnt."""
+        """Nothing is learnt, but that this architecture need not be proposed."""
+        if self._dedup:
+            self._note(trial.architecture)
 
     def _unknown(self) -> Architecture | None:
         """A new architecture by rejection, or None when it would take too long."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from lanista.errors import ExperimentError
 from lanista.space.domain import is_number
 
@@ -13,8 +15,17 @@ def count(name: str, value: object) -> int:
     return value
 
 
-def probability(name: str, value: float, otherwise: str) -> float:
+def probability(name: str, value: float, otherwise: str = "") -> float:
     """`value` if it is a number in (0, 1]; raises ExperimentError otherwise, which offers `otherwise` too."""
     if not is_number(value) or not 0 < value <= 1:
-        raise ExperimentError(f"{name} is {value!r}; give a number above 0 and at most 1, or {otherwise}")
+        raise ExperimentError(
+            f"{name} is {value!r}; give a number above 0 and at most 1{otherwise and ', or ' + otherwise}"
+        )
+    return value
+
+
+def positive(name: str, value: float) -> float:
+    """`value` if it is a finite number above 0; raises ExperimentError otherwise."""
+    if not is_number(value) or not 0 < value < math.inf:
+        raise ExperimentError(f"{name} is {value!r}; give a number above 0")
     return value

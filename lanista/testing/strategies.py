@@ -164,12 +164,7 @@ def _record(
         state = State.COMPLETED if fail is None else fail(running.number)
         if state is State.RUNNING:
             continue
-        ended = replace(running, state=state, architecture=copy.deepcopy(running.architecture))
-        if state is State.COMPLETED:
-            score = objective(ended.architecture)
-            ended = replace(ended, scores=score if isinstance(score, tuple) else (score,))
-        elif state is State.FAILED:
-            ended = replace(ended, error="failed on purpose")
+        ended = _ended(running.number, copy.deepcopy(running.architecture), objective, state)
         history.append(ended)
         strategy.observe(copy.deepcopy(ended))
 
@@ -307,14 +302,53 @@ def scores_improve(make: Factory) -> None:
             with _Case(f"scores improve ({what})", make(), "flat", seed) as case:
                 last = drive(case.strategy, case.space, objective, IMPROVEMENT_TRIALS, seed=seed)
                 reached = statistics.fmean(trial.scores[0] for trial in last[-len(last) // 3 :])
-                chance = [_first(objective(case.space.sample(n))) for n in range(2000)]
-                # Five standard deviations of the mean of 100 random trials: no luck gets there.
-                wanted = statistics.fmean(chance) + statistics.stdev(chance) / 2
+                wanted = _better_than_chance(case.space, objective)
                 _require(
                     reached > wanted,
                     f"the last third of {len(last)} trials scores {reached:.3f} on average; "
                     f"half a standard deviation better than random would be {wanted:.3f}",
                 )
+
+
+def foreign_trials_are_survived(make: Factory) -> None:
+    """Trials that it never proposed, before and between its own, leave a strategy that proposes, and that replays."""
+    for case in _cases("trials that it never proposed are survived", make):
+        with case:
+            strategies = [case.strategy, make()]
+            rounds: list[list[Architecture]] = [[], []]
+            for strategy, proposals in zip(strategies, rounds, strict=True):
+                strategy.reset(case.space, case.seed)
+                for trial in foreign(case.space, hashed, TRIALS, seed=case.seed):
+                    strategy.observe(trial)
+                    try:
+                        proposals.append(strategy.propose())
+                    except StopIteration:
+                        continue
+                    number = len(proposals)
+                    if number % 3:
+                        strategy.observe(_ended(number, proposals[-1], hashed, State.COMPLETED))
+            _require(rounds[0] == rounds[1], "with the same trials to observe it did not propose the same again")
+            if rounds[0]:
+                _check_canonical(case, [Trial(number=n, architecture=a) for n, a in enumerate(rounds[0])])
+
+
+def foreign_trials_teach(make: Factory) -> None:
+    """The first proposals after 300 trials of others beat chance: with the best of these at hand, that is easy."""
+    law, space = "trials that it never proposed teach it", SPACES["flat"]
+    strategy, reached = make(), []
+    for seed in range(5):
+        with _Case(law, strategy, "flat", seed):
+            strategy.reset(space, seed)
+            for trial in foreign(space, slope, IMPROVEMENT_TRIALS, seed=seed):
+                strategy.observe(trial)
+            reached += [slope(strategy.propose()) for _ in range(10)]
+    with _Case(law, strategy, "flat", 0):
+        wanted, mean = _better_than_chance(space, slope), statistics.fmean(reached)
+        _require(
+            mean > wanted,
+            f"the first 10 proposals after {IMPROVEMENT_TRIALS} trials of others score {mean:.3f} on average of "
+            f"5 seeds; half a standard deviation better than random would be {wanted:.3f}",
+        )
 
 
 def strategy_laws(*, optimises: bool = False, seeded: bool = True) -> tuple[Law, ...]:
@@ -333,8 +367,9 @@ def strategy_laws(*, optimises: bool = False, seeded: bool = True) -> tuple[Law,
         order_is_free,
         exhaustion_is_final,
         objectives_may_be_several,
+        foreign_trials_are_survived,
     )
-    return laws + (seeds_differ,) * seeded + (scores_improve,) * optimises
+    return laws + (seeds_differ,) * seeded + (scores_improve, foreign_trials_teach) * optimises
 
 
 # --- what they are tried with -----------------------------------------------------------------------------
@@ -348,6 +383,12 @@ def slope(architecture: Architecture) -> float:
 def hashed(architecture: Architecture) -> float:
     """A score in [0, 1) without any pattern, equal for equal architectures."""
     return random.Random(json.dumps(architecture, sort_keys=True)).random()
+
+
+def foreign(space: SearchSpace, objective: Objective, trials: int, *, seed: int = 0) -> list[Trial]:
+    """Ended trials of another search: random ones, that looked at no limit; some failed, some were pruned."""
+    rng, unlimited = random.Random(seed), SearchSpace(space)
+    return [_ended(number, unlimited.sample(rng), objective, some_fail(number)) for number in range(trials)]
 
 
 def some_fail(number: int) -> State:
@@ -430,6 +471,21 @@ def _global_states() -> dict[str, object]:
         "numpy.random": repr(np.random.get_state()),
         "torch": torch.get_rng_state().tolist(),
     }
+
+
+def _ended(number: int, architecture: Architecture, objective: Objective, state: State) -> Trial:
+    if state is not State.COMPLETED:
+        error = "failed on purpose" if state is State.FAILED else None
+        return Trial(number=number, architecture=architecture, state=state, error=error)
+    score = objective(architecture)
+    scores = score if isinstance(score, tuple) else (score,)
+    return Trial(number=number, architecture=architecture, state=state, scores=scores)
+
+
+def _better_than_chance(space: SearchSpace, objective: Objective) -> float:
+    """Five standard deviations above what the mean of 100 random trials is expected to be: no luck gets there."""
+    chance = [_first(objective(space.sample(n))) for n in range(2000)]
+    return statistics.fmean(chance) + statistics.stdev(chance) / 2
 
 
 def _first(score: float | tuple[float, ...]) -> float:

@@ -14,9 +14,12 @@ import pytest
 
 from lanista.space import Categorical, SearchSpace
 from lanista.strategy import (
+    BANANAS,
     Deduplicated,
     Filtered,
     GridSearch,
+    LocalSearch,
+    PolicyBasedRL,
     RegularizedEvolution,
     Strategy,
 )
@@ -111,6 +114,42 @@ class NeedsOrder(Sampler):
             raise RuntimeError("this is not what I proposed")
 
 
+class NeedsItsOwn(Sampler):
+    """Looks up what it was thinking when it proposed this."""
+
+    def reset(self, space, seed):
+        super().reset(space, seed)
+        self.thoughts = {}
+
+    def propose(self):
+        architecture = super().propose()
+        self.thoughts[self.space.key(architecture)] = self.count
+        return architecture
+
+    def observe(self, trial):
+        self.last = self.thoughts[self.space.key(trial.architecture)]
+
+
+class IgnoresOthers(Strategy):
+    """An evolution from which the trials that it did not propose are kept."""
+
+    def __init__(self):
+        self.inner = RegularizedEvolution(population_size=10, sample_size=5)
+
+    def reset(self, space, seed):
+        self.inner.reset(space, seed)
+        self.space, self.own = space, set()
+
+    def propose(self):
+        architecture = self.inner.propose()
+        self.own.add(self.space.key(architecture))
+        return architecture
+
+    def observe(self, trial):
+        if self.space.key(trial.architecture) in self.own:
+            self.inner.observe(trial)
+
+
 class NotCanonical(Sampler):
     def propose(self):
         return {label: str(value) for label, value in super().propose().items()}
@@ -149,6 +188,9 @@ def test_a_right_strategy_breaks_no_law(law):
         (NeedsScores, "failures_are_survived"),
         (NeedsOneScore, "objectives_may_be_several"),
         (NeedsOrder, "order_is_free"),
+        (NeedsItsOwn, "foreign_trials_are_survived"),
+        (GlobalRandom, "foreign_trials_are_survived"),
+        (IgnoresOthers, "foreign_trials_teach"),
         (NotCanonical, "proposals_are_canonical"),
         (AnswersInactive, "proposals_are_canonical"),
         (ComesBack, "exhaustion_is_final"),
@@ -159,6 +201,12 @@ def test_a_faulty_strategy_breaks_the_law_and_the_message_says_where(faulty, law
     message = rf"{faulty.__name__}.* breaks the law '.+' on the space '({spaces})' with seed \d: ."
     with pytest.raises(AssertionError, match=message):
         getattr(strategies, law)(faulty)
+
+
+def test_what_ignores_others_keeps_all_other_laws():
+    for law in strategy_laws(optimises=True):
+        if law is not strategies.foreign_trials_teach:
+            law(IgnoresOthers)
 
 
 def test_drive_ends_with_the_budget_or_with_the_strategy():
@@ -207,6 +255,9 @@ def proposals_of_all():
     """What each strategy proposes on spaces full of strings."""
     evolution = RegularizedEvolution(population_size=10, sample_size=4, crossover=0.5)
     every = [
+        BANANAS(initial=5, mutations=10, draws=5),
+        LocalSearch(),
+        PolicyBasedRL(samples_per_update=5),
         RandomSearch(),
         GridSearch(shuffle=True, granularity=3),
         evolution,
