@@ -85,5 +85,25 @@ CONTENDERS: dict[str, Contender] = {
         protocols=("B",),
         fast=(40, 100),
     ),
+    "local-search": Contender(
+        strategy.LocalSearch,
+        published=("local search",),
+        seeds=500,
+        evaluations=500,
+        bars=(Bar("B", 150, (94.15, 72.7, 46.1)),),
+        fast=(40, 100),
+    ),
+    "bananas": Contender(
+        strategy.BANANAS,
+        published=("linear-Gaussian predictor",),
+        bars=(Bar("B", 150, (94.15, 72.7, 46.1)),),
+        fast=(6, 40),
+    ),
+    "policy-gradient": Contender(
+        strategy.PolicyBasedRL,
+        published=("REINFORCE",),
+        bars=(Bar("A", None, (93.85, 71.7, 45.2)),),
+        fast=(15, 50),
+    ),
 }
 """By the name of the card."""

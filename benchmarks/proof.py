@@ -35,6 +35,7 @@ from contenders import CONTENDERS, DATASETS, Bar, Contender
 from lanista.benchmark import file, nasbench201, published
 from lanista.benchmark.protocol import BUDGETS, Summary, budget, fronts, queries
 from lanista.benchmark.table import Table
+from lanista.errors import BenchmarkError
 from lanista.trial import State, Trial
 
 ROOT = Path(__file__).parent.parent
@@ -48,8 +49,10 @@ COSTS = ("parameters", "latency")
 FRONTS = (100, 200, 500)
 
 OBSERVED = (100, 1_000, 10_000)
-PROPOSALS, PATIENCE = 20, 240.0
+PROPOSALS, PATIENCE = 20, 300.0
 """The price of proposing: after so many observed trials, of at most so many proposals, within so many seconds."""
+OWN = 100.0
+"""Seconds for which the observed trials are the strategy's own proposals; the rest are random architectures."""
 
 CHUNK = 5
 """Seeds of one job."""
@@ -163,19 +166,23 @@ def price(name: str, observed: int, found: Any) -> None:
         scored = (scores[known.row(architecture)],)
         strategy.observe(Trial(number=number, architecture=architecture, state=State.COMPLETED, scores=scored))
 
-    for number in range(observed):
+    began, own = time.monotonic(), 0
+    while own < observed and time.monotonic() < began + OWN:
+        observe(own, strategy.propose())
+        own += 1
+    for number in range(own, observed):
         observe(number, known.space.sample(rng))
-    spent, count, deadline = 0.0, 0, time.monotonic() + PATIENCE / 2
+    spent, count, deadline = 0.0, 0, time.monotonic() + PATIENCE / 4
     while count < PROPOSALS and time.monotonic() < deadline:
         start = time.process_time()
         observe(observed + count, strategy.propose())
         spent += time.process_time() - start
         count += 1
-    found.put({"milliseconds": round(1000 * spent / count, 3), "proposals": count})
+    found.put({"milliseconds": round(1000 * spent / count, 3), "proposals": count, "own": own})
 
 
 def prices(name: str) -> list[dict[str, Any]]:
-    """For each number of observed trials; None where it takes longer than anyone waits."""
+    """For each number of observed trials; None where it takes longer than anyone waits, or fails."""
     told = []
     for observed in OBSERVED:
         found = multiprocessing.SimpleQueue()
@@ -183,8 +190,9 @@ def prices(name: str) -> list[dict[str, Any]]:
         process.start()
         process.join(PATIENCE)
         if process.exitcode:
-            raise SystemExit(f"{name}: its price after {observed} trials cannot be measured, see above")
-        figure = {"milliseconds": None, "limit_seconds": PATIENCE} if found.empty() else found.get()
+            figure: dict[str, Any] = {"milliseconds": None, "failed": True}  # its traceback was printed
+        else:
+            figure = {"milliseconds": None, "limit_seconds": PATIENCE} if found.empty() else found.get()
         process.kill()
         process.join()
         told.append({"observed": observed, **figure})
@@ -380,6 +388,10 @@ def main() -> None:
     unknown = set(given.strategies) - set(CONTENDERS)
     if unknown:
         reader.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(CONTENDERS)}")
+    try:
+        table(DATASETS[0]).columns("test", "validation_12")
+    except BenchmarkError as error:
+        reader.error(str(error))
     for name in given.strategies or CONTENDERS:
         prove(name, given.seeds, given.minutes, given.processes)
 

@@ -200,6 +200,8 @@ def _shares(card: Card) -> list[str]:
 
 def milliseconds(price: dict[str, Any]) -> str:
     """The price of a proposal."""
+    if price.get("failed"):
+        return "**it fails**"
     if price["milliseconds"] is None:
         return f"not finished in {price['limit_seconds']:.0f} s"
     return f"{price['milliseconds']:.3g} ms"

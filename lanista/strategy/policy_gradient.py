@@ -66,7 +66,7 @@ class PolicyBasedRL(Strategy):
         *,
         samples_per_update: int = 10,
         epochs: int = 5,
-        learning_rate: float = 0.02,
+        learning_rate: float = 0.0025,
         clip: float = 0.2,
         entropy: float = 0.01,
         hidden: int = 32,
@@ -101,26 +101,24 @@ class PolicyBasedRL(Strategy):
     def propose(self) -> Architecture:
         """A sample of the policy."""
         for _ in range(REDRAWS):
-            architecture = self._walk(None)[0]
+            architecture, walk = self._walk(None)
             if not self._space.violations(architecture):
                 break
         else:
-            architecture = self._space.crossover(architecture, architecture, self._rng)
-        # Not what was met while drawing: the architecture may have been moved since, and a value out of its bin.
-        self._open[self._space.key(architecture)] = self._walk(architecture)[1:]
+            architecture, walk = self._walk(self._space.crossover(architecture, architecture, self._rng))
+        self._open[self._space.key(architecture)] = walk
         return architecture
 
     def observe(self, trial: Trial) -> None:
         """Learn from the last `samples_per_update` trials, when there are so many new ones."""
         walk = self._open.pop(self._space.key(trial.architecture), None)
-        self._batch.append(walk or self._walk(trial.architecture)[1:])
+        self._batch.append(walk or self._walk(trial.architecture)[1])
         self._recent.append(trial.scores)
         if len(self._batch) == self._samples:
-            with torch.device("cpu"):  # whatever the user's default
-                self._update()
+            self._update()
             self._batch.clear()
 
-    def _walk(self, given: Architecture | None) -> tuple[Architecture, list[int], list[list[bool]], list[float]]:
+    def _walk(self, given: Architecture | None) -> tuple[Architecture, Walk]:
         """An architecture, drawn if none is given; for each step its answer, all allowed ones, and its log-probability.
 
         Where a decision does not exist, the answer is the first and only one.
@@ -145,12 +143,12 @@ class PolicyBasedRL(Strategy):
                 architecture[label] = given[label] if given is not None else asked.value(answers[begin:], self._rng)
                 if label in self._parents:
                     active = set(self._space.active(architecture))
-        return architecture, answers, masks, logs
+        return architecture, (answers, masks, logs)
 
     def _update(self) -> None:
-        answers, allowed, old = (torch.tensor(rows) for rows in zip(*self._batch, strict=True))
+        answers, allowed, old = (torch.tensor(rows, device="cpu") for rows in zip(*self._batch, strict=True))
         rewards = standings(self._recent)[-self._samples :]
-        advantages = torch.tensor(rewards - self._baseline, dtype=torch.float32)[:, None]
+        advantages = torch.from_numpy(rewards - self._baseline).to(old.dtype)[:, None]
         self._baseline += (1 - DECAY) * float(rewards.mean() - self._baseline)
         for _ in range(self._epochs if self._questions else 0):
             new, entropies = self._policy(answers, allowed)
@@ -181,7 +179,7 @@ class _Policy(nn.Module):
 
     def forward(self, answers: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
         """Logarithms of the answers' probabilities, and entropies of the choices, both (batch, steps)."""
-        before = self.answers[torch.arange(answers.shape[1] - 1), answers[:, :-1]]
+        before = self.answers[torch.arange(answers.shape[1] - 1, device=answers.device), answers[:, :-1]]
         states, _ = self.lstm(self.questions + nn.functional.pad(before, (0, 0, 1, 0)))
         logits = (torch.einsum("bsh,soh->bso", states, self.head) + self.bias).masked_fill(~allowed, -1e9)
         logs = logits.log_softmax(-1)

@@ -9,6 +9,9 @@ from typing import final
 
 from lanista.space.domain import Categorical, Domain, Integer, Real, Subset, Value, key, plain
 
+TRIES = 100
+"""How often a value of a part is drawn before one near its middle is taken."""
+
 
 class Question(ABC):
     """How a value of a domain comes about by choices.
@@ -73,21 +76,34 @@ class Members(Question):
 
 @final
 class Bins(Question):
-    """One choice among equal parts of a range (on the log scale, if it has one); the value is uniform within."""
+    """One choice among equal parts of a range (on the log scale, if it has one); the value is random within.
+
+    Parts in which no value lies, as on the log scale below 2, are not allowed.
+    """
 
     def __init__(self, domain: Integer | Real, bins: int) -> None:
         self._domain, self._bins = domain, bins
         self.weights = [[1.0] * bins]
+        self._middles = [self._middle(i) for i in range(bins)]
 
     def allowed(self, taken: Sequence[int]) -> list[bool]:
-        return [True] * self._bins
+        return [middle is not None for middle in self._middles]
 
     def value(self, taken: Sequence[int], rng: random.Random) -> Value:
-        return self._domain.at((taken[0] + rng.random()) / self._bins)
+        for _ in range(TRIES):
+            value = self._domain.at((taken[0] + rng.random()) / self._bins)
+            if self.taken(value) == list(taken):  # not an integer beyond the edge
+                return value
+        return self._middles[taken[0]]
 
     def taken(self, value: Value) -> list[int]:
-        """The part that has `value`; an integer near its edge can have been drawn from the part beside."""
         return [min(int(self._domain.encode(value)[0] * self._bins), self._bins - 1)]
+
+    def _middle(self, part: int) -> Value | None:
+        """A value in the middle of a part, or near it; None if there is none."""
+        middle = self._domain.at((part + 0.5) / self._bins)
+        near = [middle, *self._domain.neighbours(middle)]
+        return next((value for value in near if self.taken(value) == [part]), None)
 
 
 def question(domain: Domain, bins: int) -> Question:

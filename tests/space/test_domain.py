@@ -109,6 +109,19 @@ def test_mutations_are_uniform_over_the_other_values(domain):
     assert all(f == pytest.approx(1 / 3, abs=0.03) for f in found.values())
 
 
+@laws
+@given(domains(), st.floats(0, 1))
+def test_positions_of_a_range_lead_to_its_values_and_back(domain, unit):
+    assume(isinstance(domain, Integer | Real))
+    last = domain.grid(2)[-1]
+    assert (domain.at(0), domain.at(1)) == (domain.grid(2)[0], last)
+    value = domain.at(unit)
+    assert domain.parse(value) == value
+    # An integer is the nearest one to the position, on its scale or beside it.
+    if isinstance(domain, Integer):
+        assert domain.at(domain.encode(value)[0]) == value
+
+
 def test_a_log_range_of_integers_is_drawn_on_the_log_scale():
     domain = Integer(1, 8, log=True)
     found = frequencies(domain, domain.draw)

@@ -39,6 +39,23 @@ def test_shuffled_it_is_the_same_set(name):
     assert sorted(proposed) == sorted(map(space.key, space.grid()))
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("name", FINITE[1:])
+def test_what_was_observed_before_is_left_out(name, shuffle):
+    space = SPACES[name]
+    strategy = GridSearch(shuffle=shuffle)
+    strategy.reset(space, 0)
+    every = [space.key(architecture) for architecture in space.grid()]
+    foreign = drive(GridSearch(shuffle=True), space, hashed, len(every) // 2, seed=1)
+    for trial in foreign:
+        strategy.observe(trial)
+    left = []
+    with pytest.raises(StopIteration):
+        while True:
+            left.append(space.key(strategy.propose()))
+    assert sorted(left + [space.key(trial.architecture) for trial in foreign]) == sorted(every)
+
+
 def test_every_order_is_equally_likely():
     space = SPACES["tiny"]
     orders = Counter(

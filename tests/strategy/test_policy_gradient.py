@@ -11,16 +11,20 @@ import torch
 from lanista.errors import ExperimentError
 from lanista.space import Categorical, Decision, Integer, Real, SearchSpace, Subset
 from lanista.strategy import PolicyBasedRL
-from lanista.testing.strategies import SPACES, drive, hashed, slope, strategy_laws
+from lanista.testing.strategies import SPACES, drive, hashed, scores_improve, slope, strategy_laws
 from lanista.trial import State, Trial
 
 FLAT = SPACES["flat"]
-SMALL = {"samples_per_update": 10, "epochs": 3, "learning_rate": 0.03, "hidden": 8}
+SMALL = {"samples_per_update": 20, "epochs": 4, "learning_rate": 0.03, "hidden": 8}
 
 
 @pytest.mark.parametrize("law", strategy_laws(optimises=True))
 def test_contract(law):
     law(lambda: PolicyBasedRL(**SMALL))
+
+
+def test_the_default_settings_learn():
+    scores_improve(PolicyBasedRL)
 
 
 def fresh(space, seed=0, **settings):
@@ -82,7 +86,7 @@ def test_what_decisions_do_together_is_learnt():
     def alternations(architecture):
         return float(sum(a != b for a, b in pairwise(architecture.values())))
 
-    trials = drive(PolicyBasedRL(), space, alternations, 400)
+    trials = drive(PolicyBasedRL(learning_rate=0.02), space, alternations, 400)
     assert mean(trials[-50:]) > 4.5  # 2.5 by chance: each answer must follow the one before
 
 
@@ -111,7 +115,7 @@ def test_limits_that_are_hard_to_draw_are_kept():
 
 def logarithms(strategy, architecture):
     """As the policy's network has them, and as single steps do."""
-    _, answers, allowed, logs = strategy._walk(architecture)
+    _, (answers, allowed, logs) = strategy._walk(architecture)
     with torch.no_grad():
         batched = strategy._policy(torch.tensor([answers]), torch.tensor([allowed]))[0][0]
     return batched.tolist(), logs
@@ -120,7 +124,7 @@ def logarithms(strategy, architecture):
 @pytest.mark.parametrize("name", ["flat", "nested", "mixed", "limited"])
 def test_single_steps_have_the_probabilities_of_the_network_that_is_trained(name):
     space = SPACES[name]
-    strategy = fresh(space, samples_per_update=5)
+    strategy = fresh(space, samples_per_update=5, learning_rate=0.02)
     for _ in range(40):
         strategy.observe(completed(architecture := strategy.propose(), hashed(architecture)))
     for seed in range(5):
@@ -131,7 +135,7 @@ def test_single_steps_have_the_probabilities_of_the_network_that_is_trained(name
 
 def test_probabilities_of_all_architectures_sum_to_one():
     space = SPACES["nested"]
-    strategy = fresh(space, samples_per_update=5)
+    strategy = fresh(space, samples_per_update=5, learning_rate=0.02)
     for _ in range(50):
         strategy.observe(completed(architecture := strategy.propose(), hashed(architecture)))
     total = sum(math.exp(sum(logarithms(strategy, architecture)[1])) for architecture in space.grid())
@@ -140,7 +144,7 @@ def test_probabilities_of_all_architectures_sum_to_one():
 
 def test_a_good_trial_of_others_becomes_more_likely_and_a_bad_one_less():
     good, bad = dict.fromkeys(FLAT.labels, 1), dict.fromkeys(FLAT.labels, 3)
-    strategy = fresh(FLAT, samples_per_update=2)
+    strategy = fresh(FLAT, samples_per_update=2, learning_rate=0.02)
     before = [sum(logarithms(strategy, architecture)[1]) for architecture in (good, bad)]
     strategy.observe(completed(good, 1.0))
     strategy.observe(completed(bad, 0.0))
@@ -159,9 +163,9 @@ def test_a_trial_that_was_next_to_impossible_does_no_harm():
 
 
 def test_the_users_default_device_is_not_used():
-    expected = [trial.architecture for trial in drive(PolicyBasedRL(**SMALL), FLAT, slope, 25)]
+    expected = [trial.architecture for trial in drive(PolicyBasedRL(**SMALL), FLAT, slope, 45)]
     with torch.device("meta"):
-        assert [trial.architecture for trial in drive(PolicyBasedRL(**SMALL), FLAT, slope, 25)] == expected
+        assert [trial.architecture for trial in drive(PolicyBasedRL(**SMALL), FLAT, slope, 45)] == expected
 
 
 @pytest.mark.parametrize(
@@ -181,6 +185,7 @@ def test_settings_are_checked(settings, message):
 
 
 def test_settings_are_shown():
-    assert repr(PolicyBasedRL(bins=5)) == (
-        "PolicyBasedRL(samples_per_update=10, epochs=5, learning_rate=0.02, clip=0.2, entropy=0.01, hidden=32, bins=5)"
+    assert repr(PolicyBasedRL(samples_per_update=5, hidden=64)) == (
+        "PolicyBasedRL(samples_per_update=5, epochs=5, learning_rate=0.0025, clip=0.2, entropy=0.01, "
+        "hidden=64, bins=10)"
     )

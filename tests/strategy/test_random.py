@@ -9,6 +9,7 @@ from lanista.errors import ExperimentError, SpaceError
 from lanista.space import Categorical, Decision, Real, SearchSpace
 from lanista.strategy import Random
 from lanista.testing.strategies import SPACES, drive, hashed, strategy_laws
+from lanista.trial import Trial
 
 THREE = SPACES["tiny"]
 """conv/3, conv/5 and pool."""
@@ -43,6 +44,33 @@ def test_a_space_of_thousands_is_exhausted():
 
 def test_a_space_is_exhausted_however_skewed_it_is():
     assert len(drive(Random(), CHAIN, hashed, 100)) == 61
+
+
+@pytest.mark.parametrize("shown", [1, 5, 55])
+def test_what_was_observed_is_not_proposed(shown):
+    foreign = [Trial(number=n, architecture=a) for n, a in enumerate(CHAIN.grid()) if n < shown]
+    strategy = Random()
+    strategy.reset(CHAIN, 0)
+    proposals = [strategy.propose()]
+    for trial in foreign:
+        strategy.observe(trial)
+    while len(proposals) < 100:
+        try:
+            proposals.append(strategy.propose())
+        except StopIteration:
+            break
+    keys = {CHAIN.key(architecture) for architecture in proposals}
+    assert not keys & {CHAIN.key(trial.architecture) for trial in foreign} - {CHAIN.key(proposals[0])}
+    assert len(keys | {CHAIN.key(trial.architecture) for trial in foreign}) == 61
+    assert len(proposals) == len(keys)
+
+
+def test_independent_draws_may_repeat_what_was_observed():
+    strategy = Random(dedup=False)
+    strategy.reset(THREE, 0)
+    for number, architecture in enumerate(THREE.grid()):
+        strategy.observe(Trial(number=number, architecture=architecture))
+    assert strategy.propose() in list(THREE.grid())
 
 
 def test_what_remains_comes_in_random_order():
