@@ -2,6 +2,8 @@
 
 Needs `shared/data/tables` beside the checkout (`zerocost_scores.parquet`, `nasbench201.parquet`) and pandas.
 A false alarm is a good verdict on scores that were shuffled, so that they have nothing to do with the real ones.
+A good verdict needs both regions; that shuffled scores look better than chance in one of the two is expected in up to
+4.9 % of the cases (two looks at 2.5 % each), so that its measured rate lies about that.
 """
 
 from __future__ import annotations
@@ -89,13 +91,16 @@ def alarms(name: str, data: Data, make: Callable[[Data, np.random.Generator, int
         found = assess(*make(data, random, n), seed=seed)
         verdicts[found.verdict] += 100 / SHUFFLES
         regions += (found.overall.ranks or found.top.ranks) * 100 / SHUFFLES
-    informative, no_better = verdicts[Verdict.INFORMATIVE], verdicts[Verdict.NO_BETTER]
-    details = {"informative": round(informative, 3), "architectures": n, "repetitions": SHUFFLES}
-    if make is swapped:
-        emit(f"false alarm, better than parameters: {name}", informative, "%", "<= 5", **details)
-        return
-    details |= {"no_better_than_parameter_count": round(no_better, 3)}
-    emit(f"false alarm, beyond chance over all or in the top: {name}", regions, "%", "<= 5", **details)
+    details = (
+        {}
+        if make is swapped
+        else {
+            "no_better_than_parameter_count": round(verdicts[Verdict.NO_BETTER], 3),
+            "beyond_chance_over_all_or_in_the_top": round(regions, 3),
+        }
+    )
+    informative = verdicts[Verdict.INFORMATIVE]
+    emit(f"informative: {name}", informative, "% of cases", "<= 5", **details, architectures=n, repetitions=SHUFFLES)
 
 
 def misses(estimate: Estimate | None, true: float) -> tuple[bool, bool]:
@@ -159,7 +164,7 @@ def best_of(table: pandas.DataFrame) -> None:
             for side, times in zip(("above", "below"), missed, strict=True):
                 worst[side] = max(worst[side], (100 * times / SAMPLES, f"{evaluations} of {n}, {dataset}"))
     for side, (most, where) in worst.items():
-        emit(f"95 % interval of the expected best lies {side}", most, "%", samples=SAMPLES, settings=16, worst=where)
+        emit(f"95 % interval of the expected best lies {side}", most, "%", samples=SAMPLES, worst=where)
 
 
 if __name__ == "__main__":

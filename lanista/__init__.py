@@ -35,6 +35,7 @@ _PACKAGES = (
     "space",
     "strategy",
     "testing",
+    "trust",
 )
 
 __all__ = list(_HOMES)  # not the packages: a star import must not replace torch's `nn`

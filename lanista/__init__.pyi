@@ -10,6 +10,7 @@ from lanista import scheduler as scheduler
 from lanista import space as space
 from lanista import strategy as strategy
 from lanista import testing as testing
+from lanista import trust as trust
 from lanista.elastic import from_model as from_model
 from lanista.errors import LanistaError as LanistaError
 from lanista.evaluator import FunctionalEvaluator as FunctionalEvaluator

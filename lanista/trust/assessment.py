@@ -3,7 +3,9 @@
 Correlations are Spearman's. An interval is one of Fisher's z with the jackknife's standard error, which is taken to
 be at least that of chance, 1 / sqrt(n - 3), and Student's quantile. For the difference of two correlations with the
 same scores, Zou's (2007, https://doi.org/10.1037/1082-989X.12.4.399) combination of both intervals; the correlation
-between the two comes from the jackknife. COVERAGE
+between the two comes from the jackknife. Measured on samples of NAS-Bench-201 (20 to 491 architectures, over all and
+in the top 20 %), a 95 % interval of a correlation misses on one side in 4.2 % of the samples at worst, that of a
+difference in 5.4 %, where 2.5 % would be exact.
 
 A correlation is *beyond chance* if its interval lies above 0, and no more than (1 - confidence) / 2 of all random
 orders do as well, which is exact for any ties. As two regions are looked at, over all and the top, chance makes one
@@ -21,9 +23,10 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lanista.errors import LanistaError, MetricError
+from lanista.errors import LanistaError
 from lanista.trust.estimate import Estimate, student
 from lanista.trust.rank import Array, orders_as_good, spearman, without_each
+from lanista.trust.scores import check_share, in_top, numbers
 
 LEAST = 10
 """Architectures below which no verdict is given: the interval of 9 without any correlation spans more than ±0.7."""
@@ -169,41 +172,6 @@ def assess(
         confidence=1 - level,
         looks=looks,
     )
-
-
-def numbers(name: str, values: ArrayLike, length: int | None = None) -> Array:
-    """A list of finite numbers as an array.
-
-    Raises:
-        MetricError: it is none, it is empty, or it does not have `length` numbers.
-    """
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise MetricError(f"{name} is not a list of numbers: {error}") from error
-    if array.ndim != 1 or not array.size:
-        raise MetricError(f"{name} has shape {array.shape}; give a list with one number for each architecture")
-    if length is not None and len(array) != length:
-        raise MetricError(f"{name} has {len(array)} numbers, but real has {length}; give one for each architecture")
-    wrong = np.flatnonzero(~np.isfinite(array))
-    if wrong.size:
-        raise MetricError(
-            f"{name} has {wrong.size} of {array.size} values that are not finite numbers, the first at index "
-            f"{wrong[0]} ({array[wrong[0]]}); leave out architectures that failed, or give them the worst score"
-        )
-    return array
-
-
-def check_share(name: str, value: float) -> None:
-    """Raises LanistaError unless the value lies between 0 and 1, both excluded."""
-    if not 0 < value < 1:
-        raise LanistaError(f"{name} is {value!r}; it must lie between 0 and 1, such as 0.2 for 20 %")
-
-
-def in_top(real: Array, share: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which architectures are among the best `share` by real score, rounded up, with all that tie at the border."""
-    least = np.sort(real)[-math.ceil(round(share * len(real), 9))]
-    return np.asarray(real >= least)
 
 
 def _region(x: Array, y: Array, p: Array | None, level: float, seed: int) -> Region:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lanista.errors import LanistaError, MetricError
-from lanista.trust.assessment import check_share, numbers
 from lanista.trust.estimate import Estimate, chi_square
 from lanista.trust.rank import Array
+from lanista.trust.scores import check_share, numbers
 
 RESAMPLES = 1000
 GRID = 60

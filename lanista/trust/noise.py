@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lanista.errors import MetricError
-from lanista.trust.assessment import check_share, in_top, numbers
 from lanista.trust.estimate import Estimate, chi_square
 from lanista.trust.rank import Array, spearman
+from lanista.trust.scores import check_share, in_top, numbers
 
 DRAWS = 200
 """Simulated evaluations of all architectures; the ceiling's own error is then below 0.01 for 50 of them."""

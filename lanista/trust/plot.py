@@ -8,9 +8,9 @@ from html import escape
 
 import numpy as np
 
-from lanista.trust.assessment import in_top
 from lanista.trust.estimate import Estimate
 from lanista.trust.rank import ranks
+from lanista.trust.scores import in_top
 from lanista.trust.words import amount, correlation, number
 
 SIDE = 300

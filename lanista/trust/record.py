@@ -15,10 +15,11 @@ from numpy.typing import ArrayLike
 
 from lanista.errors import MetricError
 from lanista.trust import page, words
-from lanista.trust.assessment import Assessment, Verdict, assess, numbers
+from lanista.trust.assessment import Assessment, Verdict, assess
 from lanista.trust.budget import RandomSearch
 from lanista.trust.estimate import Estimate
 from lanista.trust.noise import Noise
+from lanista.trust.scores import numbers
 
 FORMAT = 1
 """Version of the JSON form."""
@@ -121,13 +122,13 @@ class Trust:
             "",
             *textwrap.wrap(words.summary(found), WIDTH),
         ]
-        for section in self.sections:
+        for index, section in enumerate(self.sections):
             lines += [
                 "",
                 section.title,
                 *textwrap.wrap(section.summary, WIDTH, initial_indent="  ", subsequent_indent="  "),
             ]
-            if section is self.sections[0] or section.title == self.sections[0].title:
+            if index == 0:
                 lines += ["", *self._table()]
             lines += ["", *_listed(section.lines)]
         for note in self.notes:

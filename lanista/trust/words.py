@@ -168,7 +168,7 @@ def comparison(search: RandomSearch) -> Section:
             Line(
                 "their expected best",
                 amount(search.expected),
-                f"from {search.sample} random architectures; the interval has the noise of the choice, too",
+                f"from {search.sample} random architectures, with the noise of what was chosen",
             ),
             Line("their usual best", f"{number(low)} to {number(high)}", "where most such random searches end"),
             Line(
@@ -184,7 +184,8 @@ def comparison(search: RandomSearch) -> Section:
 def _worth(search: RandomSearch) -> str:
     worth = search.equivalents
     if worth.value is None:
-        return f"more than {search.sample} (at least {number(round(worth.low, 1))})"
+        least = "" if worth.low >= search.sample else f" (at least {number(round(worth.low, 1))})"
+        return f"more than {search.sample}{least}"
     if worth.high <= 1:
         return "at most 1"
     high = number(round(worth.high, 1)) if math.isfinite(worth.high) else f"more than {search.sample}"

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from lanista.errors import LanistaError, MetricError
 from lanista.trust import Verdict, assess, needed
-from lanista.trust.assessment import LEAST, in_top
+from lanista.trust.assessment import LEAST
 from lanista.trust.rank import spearman
+from lanista.trust.scores import in_top
 from tests.trust.cases import measured, normal
 
 
@@ -119,10 +120,6 @@ def test_too_few_are_said_to_be_too_few():
 def test_as_many_as_needed_give_the_top_enough(share):
     n = needed(share)
     assert in_top(np.arange(n * 1.0), share).sum() == LEAST > in_top(np.arange(n - 1.0), share).sum()
-
-
-def test_ties_at_the_border_are_in_the_top():
-    assert in_top(np.array([1.0, 5, 4, 4, 4, 0, 0, 0, 0, 0]), 0.2).tolist() == [False, *[True] * 4, *[False] * 5]
 
 
 @pytest.mark.parametrize(

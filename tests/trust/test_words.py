@@ -45,7 +45,8 @@ def test_the_ranking_says_what_it_was_corrected_for():
 @pytest.mark.parametrize(
     ("spent", "chosen", "words", "worth"),
     [
-        (5, 150, "found more than random search", "more than 100 (at least"),
+        (5, 150, "found more than random search", "more than 100"),
+        (5, 98.5, "found more than random search", "more than 100]"),
         (5, 20, "found less than random search", "at most 1"),
         (5, 83, "cannot be told from random search", "4.9 ["),
         (0.5, 83, "does not even pay one", "4.9 ["),
