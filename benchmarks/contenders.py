@@ -105,5 +105,18 @@ CONTENDERS: dict[str, Contender] = {
         bars=(Bar("A", None, (93.85, 71.7, 45.2)),),
         fast=(15, 50),
     ),
+    "tpe": Contender(
+        strategy.TPE,
+        bars=(Bar("B", 150, (93.86, 71.56, 45.47), source="random search of a second implementation"),),
+        fast=(8, 30),
+    ),
+    "bayesian": Contender(strategy.BayesianOptimization, seeds=30, evaluations=150, fast=(4, 20)),
+    "nsga2": Contender(
+        strategy.NSGA2,
+        published=("NSGA-II",),
+        protocols=("A", "B", "hypervolume"),
+        bars=(Bar("hypervolume", 200, (0.95, 0.90, 0.90), "latency"),),
+        fast=(15, 50),
+    ),
 }
 """By the name of the card."""
