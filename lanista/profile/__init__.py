@@ -3,7 +3,9 @@
 from lanista.profile.arithmetic import Flops, Macs, flops, macs
 from lanista.profile.base import Example, Measure, Measurement
 from lanista.profile.clock import Latency, latency
+from lanista.profile.flow import Synflow, synflow
 from lanista.profile.footprint import ActivationMemory, PeakMemory, activations, memory
+from lanista.profile.gaussian import Zen, zen
 from lanista.profile.gradient import GradNorm
 from lanista.profile.jacobian import Jacov
 from lanista.profile.kernel import NASWOT
@@ -14,9 +16,7 @@ from lanista.profile.power import Energy, energy
 from lanista.profile.report import Summary, summary
 from lanista.profile.screening import Screening, screen
 from lanista.profile.snip import Snip
-from lanista.profile.synflow import Synflow, synflow
 from lanista.profile.table import Calibration, LatencyTable
-from lanista.profile.zen import Zen, zen
 
 __all__ = [
     "NASWOT",
