@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -459,7 +460,11 @@ class Experiment:
 
 def _described(source: EvaluatorSource) -> str:
     """An evaluator in a few words."""
-    text = repr(source) if isinstance(source, Evaluator) else getattr(source, "__qualname__", repr(source))
+    if isinstance(source, partial):
+        given = [*map(repr, source.args), *(f"{name}={value!r}" for name, value in source.keywords.items())]
+        text = f"{_described(source.func)}({', '.join(given)})"
+    else:
+        text = repr(source) if isinstance(source, Evaluator) else getattr(source, "__qualname__", repr(source))
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

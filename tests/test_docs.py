@@ -75,6 +75,7 @@ def test_examples_run(example, tmp_path):
         "quickstart": "'score': 0.",
         "training_loop": "exported to training_loop_model",
         "joint": "'lr'",
+        "classification": "trained for 8 epochs: 0.9",
         "constraint": "parameters",
         "resume": "30 trials, all completed",
         "mutators": "stage3 (Block): stage3/width=",

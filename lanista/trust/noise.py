@@ -53,7 +53,7 @@ def between_seeds(
     The variance is pooled over architectures, its interval that of the chi-square distribution, with Satterthwaite's
     (1946, https://doi.org/10.2307/3002019) degrees of freedom where variances differ. It holds for architectures like
     the repeated ones: repeat some of the best, since that is where seeds decide. Measured on NAS-Bench-201 with 3 to 30
-    architectures of 3 seeds each: 95 % intervals miss at most 2.3 % of the time on each side within the best 20 %, but
+    architectures of 3 seeds each: 95 % intervals miss at most 1.9 % of the time on each side within the best 20 %, but
     lie too low up to 30 % of the time over all of CIFAR-10, where one architecture in a hundred fails in some seeds.
 
     The ceiling is Spearman's attenuation (1904, https://doi.org/10.2307/1412159), simulated: true scores are the real
