@@ -109,7 +109,7 @@ class Outcomes:
         self._folder.mkdir(parents=True, exist_ok=True)
         mark = self._folder / "fingerprint"
         if not mark.exists() or mark.read_text() != self._mark:
-            for old in self._folder.glob("*.jsonl"):
+            for old in self._folder.glob("*.json*"):
                 old.unlink()
             mark.write_text(self._mark)
 
@@ -126,6 +126,14 @@ class Outcomes:
         cut = path.exists() and not path.read_bytes().endswith(b"\n")
         with path.open("a") as out:
             out.write("\n" * cut + "".join(json.dumps(outcome) + "\n" for outcome in outcomes))
+
+    def prices(self, name: str) -> list[dict[str, Any]]:
+        """The price of proposing; measured once."""
+        path = self._folder / "price.json"
+        if not path.exists():
+            path.write_text(json.dumps(prices(name)))
+        told: list[dict[str, Any]] = json.loads(path.read_text())
+        return told
 
     def _path(self, key: Key) -> Path:
         return self._folder / ("-".join(filter(None, key)) + ".jsonl")
@@ -338,7 +346,6 @@ def write(name: str, content: dict[str, Any]) -> None:
 def prove(name: str, count: int | None, minutes: float, processes: int) -> None:
     """Run what is missing of one contender, and write its card again and again."""
     contender, outcomes = CONTENDERS[name], Outcomes(name)
-    deadline = time.monotonic() + 60 * minutes
     jobs: list[tuple[Key, list[int]]] = []
     for first in range(0, count or contender.seeds, CHUNK):
         for key in keys(contender):
@@ -347,10 +354,9 @@ def prove(name: str, count: int | None, minutes: float, processes: int) -> None:
             if missing:
                 jobs.append((key, missing))
     print(f"{name}: {contender.make()!r}, {len(jobs)} jobs", flush=True)
-    earlier = CARDS / f"{name}.json"
-    kept = json.loads(earlier.read_text()) if earlier.exists() and not jobs else {}
-    proposing = kept.get("proposing") or prices(name)
+    proposing = outcomes.prices(name)
     print(f"  price: {proposing}", flush=True)
+    deadline = time.monotonic() + 60 * minutes
     open_: dict[Future[list[dict[str, Any]]], Key] = {}
     waiting = iter(jobs)
     written = 0.0
@@ -366,8 +372,8 @@ def prove(name: str, count: int | None, minutes: float, processes: int) -> None:
             if time.monotonic() - written > 15:
                 write(name, card(name, outcomes, proposing))
                 written = time.monotonic()
-    write(name, card(name, outcomes, proposing))
-    told = json.loads(earlier.read_text())
+    told = card(name, outcomes, proposing)
+    write(name, told)
     for result in told["results"] + told["hypervolume"]:
         amount = result.get("evaluations") or f"{result['budget_seconds']:,.0f} s"
         what = result.get("cost", result.get("metric"))

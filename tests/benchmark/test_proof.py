@@ -116,6 +116,13 @@ def test_outcomes_of_other_settings_are_thrown_away(tmp_path, monkeypatch):
     assert fingerprint("random") != fingerprint("evolution") != fingerprint("evolution-50")
 
 
+def test_the_price_of_proposing_is_measured_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("proof.OUTCOMES", tmp_path)
+    measured = iter([[{"observed": 100, "milliseconds": 1.0}]])
+    monkeypatch.setattr("proof.prices", lambda name: next(measured))
+    assert Outcomes("random").prices("random") == Outcomes("random").prices("random")
+
+
 def test_published_figures_stand_beside_ours():
     told = beside(CONTENDERS["evolution"], "A", "cifar10", 20_000, "test")
     assert (told["published"], told["measured"]) == (94.02, 94.08)
