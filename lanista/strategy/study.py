@@ -101,6 +101,7 @@ class StudyStrategy(Strategy):
 
     def _begin(self, objectives: int, trials: Iterable[FrozenTrial] = ()) -> None:
         """A new study that takes over trials, none of which is completed, under their numbers."""
+        self._generation = 0
         with _quiet():
             self._study = _Study(self._sampler(self._rng.getrandbits(31)), objectives)
             for trial in trials:
@@ -135,8 +136,13 @@ class StudyStrategy(Strategy):
             optuna.trial.create_trial(state=state, params=params, distributions=distributions, system_attrs=notes)
         )
         added = self._study.get_trials(deepcopy=False)[-1]
-        if isinstance(self._study.sampler, BaseGASampler) and state is TrialState.RUNNING:
-            self._study.sampler.get_trial_generation(self._study, added)  # joins the population of today
+        sampler = self._study.sampler
+        if isinstance(sampler, BaseGASampler) and state is TrialState.RUNNING:
+            generation = sampler.get_trial_generation(self._study, added)  # it joins the population of today
+            if generation > self._generation:
+                # Optuna 5.0 chooses parents by a recursion over all generations whose parents are not chosen yet.
+                sampler.get_parent_population(self._study, generation)
+                self._generation = generation
         return added.number
 
 

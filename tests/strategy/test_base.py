@@ -15,6 +15,8 @@ import pytest
 from lanista.space import Categorical, SearchSpace
 from lanista.strategy import (
     BANANAS,
+    NSGA2,
+    TPE,
     Deduplicated,
     Filtered,
     GridSearch,
@@ -262,6 +264,8 @@ def proposals_of_all():
         GridSearch(shuffle=True, granularity=3),
         evolution,
         Deduplicated(Filtered(evolution, even)),
+        TPE(),
+        NSGA2(),
     ]
     return [
         [trial.architecture for trial in drive(strategy, SPACES[name], hashed, 60, parallel=3, fail=some_fail)]

@@ -3,13 +3,14 @@ from __future__ import annotations
 import functools
 import statistics
 
+import optuna
 import pytest
 from optuna.samplers import BruteForceSampler, CmaEsSampler, QMCSampler, RandomSampler, TPESampler
 
 from lanista.errors import ExperimentError
 from lanista.space import Categorical, Decision, Integer, Real, SearchSpace
 from lanista.strategy import OptunaStrategy
-from lanista.testing.strategies import SPACES, drive, hashed, objectives_may_be_several, strategy_laws
+from lanista.testing.strategies import SPACES, drive, hashed, objectives_may_be_several, slope, strategy_laws
 from lanista.trial import State
 
 
@@ -109,6 +110,27 @@ def test_settings_are_checked_and_shown():
         OptunaStrategy("tpe")
     with pytest.raises(ExperimentError, match=r"lambda> returned None.*BaseSampler"):
         OptunaStrategy(lambda seed: None).reset(SPACES["flat"], 0)
+
+
+def test_it_is_what_optuna_does_by_itself():
+    space, seeds = SPACES["flat"], []
+
+    def make(seed):
+        seeds.append(seed)
+        return TPESampler(seed=seed)
+
+    ours = [trial.architecture for trial in drive(OptunaStrategy(make), space, slope, 60)]
+    theirs = []
+
+    def objective(trial):
+        theirs.append({label: trial.suggest_categorical(label, range(5)) for label in space.labels})
+        return slope(theirs[-1])
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    optuna.create_study(direction="maximize", sampler=TPESampler(seed=seeds[0])).optimize(objective, n_trials=60)
+    optuna.logging.set_verbosity(verbosity)
+    assert ours == theirs
 
 
 def test_failures_do_not_stop_cmaes():
