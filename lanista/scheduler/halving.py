@@ -10,8 +10,8 @@ from typing import final
 
 from optuna.pruners import BasePruner, SuccessiveHalvingPruner
 
-from lanista.scheduler.setting import count
 from lanista.scheduler.study import PrunerScheduler
+from lanista.setting import count
 
 
 @final

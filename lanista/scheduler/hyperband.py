@@ -11,8 +11,8 @@ from typing import final
 from optuna.pruners import BasePruner, HyperbandPruner
 
 from lanista.errors import ExperimentError
-from lanista.scheduler.setting import count
 from lanista.scheduler.study import PrunerScheduler
+from lanista.setting import count
 
 
 @final

@@ -11,10 +11,10 @@ from typing import final
 
 import numpy as np
 
+from lanista import setting
 from lanista.errors import SpaceError
 from lanista.space.domain import Architecture
 from lanista.space.search import SearchSpace
-from lanista.strategy import setting
 from lanista.strategy.base import Strategy
 from lanista.strategy.ensemble import predicted, squares
 from lanista.strategy.random import Random

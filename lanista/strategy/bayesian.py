@@ -12,8 +12,8 @@ from typing import final
 
 from optuna.samplers import BaseSampler, GPSampler
 
+from lanista import setting
 from lanista.errors import ExperimentError
-from lanista.strategy import setting
 from lanista.strategy.study import StudyStrategy
 
 

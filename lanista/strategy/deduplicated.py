@@ -6,9 +6,9 @@ import logging
 from collections import Counter
 from typing import final
 
+from lanista import setting
 from lanista.space.domain import Architecture
 from lanista.space.search import SearchSpace, format_size
-from lanista.strategy import setting
 from lanista.strategy.base import Strategy
 from lanista.trial import Trial
 

@@ -10,11 +10,11 @@ import random
 from collections import deque
 from typing import Literal, final
 
+from lanista import setting
 from lanista.errors import SpaceError
 from lanista.objective import dominates
 from lanista.space.domain import Architecture
 from lanista.space.search import SearchSpace
-from lanista.strategy import setting
 from lanista.strategy.base import Strategy
 from lanista.trial import State, Trial
 

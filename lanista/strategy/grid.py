@@ -6,11 +6,11 @@ import logging
 import math
 from typing import final
 
+from lanista import setting
 from lanista.errors import SpaceError
 from lanista.space.decision import Decision
 from lanista.space.domain import Architecture, Categorical
 from lanista.space.search import SearchSpace, format_size
-from lanista.strategy import setting
 from lanista.strategy.base import Strategy
 from lanista.strategy.random import Random
 from lanista.trial import Trial

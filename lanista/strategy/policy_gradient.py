@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lanista import setting
 from lanista.space.domain import Architecture
 from lanista.space.search import SearchSpace
-from lanista.strategy import setting
 from lanista.strategy.base import Strategy
 from lanista.strategy.question import question
 from lanista.strategy.standing import Vector, standings
@@ -105,7 +105,7 @@ class PolicyBasedRL(Strategy):
             if not self._space.violations(architecture):
                 break
         else:
-            architecture, walk = self._walk(self._space.crossover(architecture, architecture, self._rng))
+            architecture, walk = self._walk(self._space.repair(architecture, self._rng))
         self._open[self._space.key(architecture)] = walk
         return architecture
 

@@ -6,8 +6,8 @@ from typing import Protocol, final
 
 from optuna.samplers import BaseSampler
 
+from lanista import setting
 from lanista.errors import ExperimentError
-from lanista.strategy import setting
 from lanista.strategy.study import StudyStrategy
 
 

@@ -42,7 +42,7 @@ def test_a_rung_waits_for_its_first_trials():
     ("name", "value"), [("min_resource", 0), ("max_resource", 0), ("reduction_factor", 1), ("bootstrap", -1)]
 )
 def test_settings_are_checked(name, value):
-    with pytest.raises(ExperimentError, match=rf"{name} is {value}; it must be an integer of at least"):
+    with pytest.raises(ExperimentError, match=rf"{name} is {value}; give an integer of at least"):
         ASHA(**{name: value})
 
 

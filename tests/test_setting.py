@@ -2,13 +2,19 @@ import functools
 
 import pytest
 
+from lanista import setting
 from lanista.errors import ExperimentError
-from lanista.strategy import setting
 
 
 @pytest.mark.parametrize("value", [1, 25])
 def test_counts_pass(value):
     assert setting.count("population_size", value) == value
+
+
+def test_a_count_may_begin_elsewhere():
+    assert setting.count("startup", 0, 0) == 0
+    with pytest.raises(ExperimentError, match="startup is 1; give an integer of at least 2"):
+        setting.count("startup", 1, 2)
 
 
 @pytest.mark.parametrize("value", [0, -3, 2.5, "many", True, None])

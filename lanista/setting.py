@@ -1,4 +1,4 @@
-"""Checks of what a user sets on a strategy, made once, in its constructor; and how it is shown."""
+"""Checks of what a user sets on a strategy or scheduler, made once, in its constructor; and how it is shown."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 import re
 
 from lanista.errors import ExperimentError
-from lanista.space.domain import is_number
+from lanista.space.domain import is_integer, is_number
 
 
-def count(name: str, value: object) -> int:
-    """`value` if it is an integer of at least 1; raises ExperimentError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ExperimentError(f"{name} is {value!r}; give an integer of at least 1")
+def count(name: str, value: object, least: int = 1) -> int:
+    """`value` if it is an integer of at least `least`; raises ExperimentError otherwise."""
+    if not is_integer(value) or value < least:
+        raise ExperimentError(f"{name} is {value!r}; give an integer of at least {least}")
     return value
 
 
