@@ -110,7 +110,7 @@ CONTENDERS: dict[str, Contender] = {
         bars=(Bar("B", 150, (93.86, 71.56, 45.47), source="random search of a second implementation"),),
         fast=(8, 30),
     ),
-    "bayesian": Contender(strategy.BayesianOptimization, seeds=30, evaluations=150, fast=(4, 20)),
+    "bayesian": Contender(strategy.BayesianOptimization, seeds=10, evaluations=150, protocols=("B",), fast=(4, 20)),
     "nsga2": Contender(
         strategy.NSGA2,
         published=("NSGA-II",),
