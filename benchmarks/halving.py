@@ -29,8 +29,8 @@ from lanista.strategy import Random
 FOLDER = Path(
     os.environ.get("FASHION_MNIST", Path(__file__).parent.parent.parent / "shared" / "data" / "images" / "fashion")
 )
-TRIALS, EPOCHS, CHECKS, SEEDS = 30, 3, 4, 5
-TRAIN, VALIDATION = 6000, 2000
+TRIALS, EPOCHS, CHECKS, SEEDS = 30, 3, 2, 5
+TRAIN, VALIDATION = 4000, 4000
 
 
 def images(split: str) -> tuple[Tensor, Tensor]:
@@ -47,7 +47,7 @@ def loaders() -> tuple[DataLoader, DataLoader]:
     pixels, labels = images("train")
     train = TensorDataset(pixels[:TRAIN], labels[:TRAIN])
     validation = TensorDataset(pixels[TRAIN : TRAIN + VALIDATION], labels[TRAIN : TRAIN + VALIDATION])
-    return DataLoader(train, 64, shuffle=True), DataLoader(validation, 500)
+    return DataLoader(train, 128, shuffle=True), DataLoader(validation, 1000)
 
 
 def block(inputs: int, outputs: int, kernel: int, groups: int = 1) -> nn.Sequential:
@@ -60,7 +60,7 @@ class Net(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        width = choice([4, 8, 16], label="width")
+        width = choice([4, 8, 12], label="width")
         self.stem = nn.Sequential(nn.Conv2d(1, width, 3, stride=2, padding=1), nn.BatchNorm2d(width), nn.ReLU())
         self.blocks = Repeat(
             lambda index: LayerChoice(
@@ -92,9 +92,7 @@ class Net(nn.Module):
 def search(seed: int, scheduler: ASHA | None) -> tuple[float, float]:
     """Best validation accuracy in percent, and epochs spent."""
     train, validation = loaders()
-    evaluator = Classification(
-        train, validation, learning_rate=0.003, max_epochs=EPOCHS, val_check_interval=1 / CHECKS, keep_weights=False
-    )
+    evaluator = Classification(train, validation, learning_rate=0.003, max_epochs=EPOCHS, val_check_interval=1 / CHECKS)
     experiment = Experiment(
         ModelSpace(Net, example_input=torch.zeros(1, 1, 28, 28)),
         evaluator,
@@ -114,7 +112,7 @@ if __name__ == "__main__":
     losses, shares = [], []
     for seed in range(int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS):
         full, full_epochs = search(seed, None)
-        asha, asha_epochs = search(seed, ASHA(EPOCHS * CHECKS, reduction_factor=3))
+        asha, asha_epochs = search(seed, ASHA(EPOCHS * CHECKS, reduction_factor=2))
         losses.append(full - asha)
         shares.append(asha_epochs / full_epochs)
         emit(

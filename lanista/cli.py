@@ -374,14 +374,17 @@ def doctor(storage: StorageOption = DEFAULT_STORAGE) -> None:
 # --- loading ----------------------------------------------------------------------------------------------
 
 
-def _load(target: str) -> tuple[Any, dict[str, Any]]:
-    """The Experiment of FILE[:OBJECT], and the limits with which the file itself would run it."""
+def _load(target: str) -> tuple[Any, dict[str, Any] | None]:
+    """The Experiment of FILE[:OBJECT], and the limits with which the file itself would run it.
+
+    None for the limits: the file has a loop of its own, with `ask` and `tell`.
+    """
     path, _, name = target.partition(":") if not Path(target).exists() else (target, "", "")
     file = Path(path).resolve()
     if not file.is_file():
         raise ExperimentError(f"there is no file {path!r}; give a Python file, or FILE:OBJECT")
     experiments = importlib.import_module("lanista.experiment")
-    limits: dict[str, Any] = {}
+    limits: dict[str, Any] | None = {}
     with experiments.loading():
         try:
             found = _execute(file, "__main__" if not name else f"lanista_file_{file.stem}")
@@ -440,7 +443,11 @@ def _of_record(record: Record, storage: Storage, file: str | None) -> Any:
     return experiment
 
 
-def _run(experiment: Any, limits: dict[str, Any], max_trials: int | None, max_duration: float | None) -> None:
+def _run(experiment: Any, limits: dict[str, Any] | None, max_trials: int | None, max_duration: float | None) -> None:
+    if limits is None:
+        raise ExperimentError(
+            f"the file of experiment {experiment.name!r} has a loop of its own, with ask and tell: run it with python"
+        )
     given = {"max_trials": max_trials, "max_duration": max_duration}
     asked = {name: value for name, value in given.items() if value is not None}
     try:

@@ -16,7 +16,7 @@ from safetensors.torch import load_model
 from torch import nn
 
 from lanista import __version__
-from lanista.errors import ExperimentError, Pruned
+from lanista.errors import ExperimentError, MetricError, Pruned
 from lanista.evaluator.base import Evaluator, EvaluatorSource
 from lanista.evaluator.task import Task, questions
 from lanista.executor.base import Executor, Finished, Outcome, Reported
@@ -145,6 +145,8 @@ class Experiment:
             StopIteration: the strategy has nothing left to try.
             ExperimentError: as `run`.
         """
+        if _loading.get():
+            raise Loaded(self, None)
         session = self._open()
         trial = self._interrupted.pop(0) if self._interrupted else None
         if trial is None:
@@ -183,7 +185,9 @@ class Experiment:
             The trial as it is stored.
 
         Raises:
-            MetricError: metrics are not finite numbers, or not those that the objectives name. Nothing is stored.
+            MetricError: metrics are not finite numbers, or not those that the objectives name; or there is a
+                scheduler, and the trial never reported. Nothing is stored. (What a scheduler cannot judge ends its
+                trial at that report; it is then stored as failed.)
             ExperimentError: no such trial is open.
         """
         number = _number(trial)
@@ -197,12 +201,14 @@ class Experiment:
         elif metrics is not None:
             outcome = Outcome(State.COMPLETED, checked_metrics(metrics, "tell"))
             self._session.check(number, outcome.metrics)
+            self._session.check_curve(number)
             if model is not None:
                 self._task().save(model, number)
         ended = self._session.finish(Finished(number, outcome, 1))
-        if self._session.mismatch is not None:
-            mismatch, self._session.mismatch = self._session.mismatch, None
-            raise mismatch
+        self._interrupted = [trial for trial in self._interrupted if trial.number != number]
+        self._session.mismatch = None
+        if ended.state is State.FAILED and error is None:  # what it reported could not be judged
+            raise MetricError(ended.reason)
         return ended
 
     def close(self) -> None:
@@ -489,9 +495,12 @@ _loading: ContextVar[bool] = ContextVar("lanista_loading", default=False)
 
 
 class Loaded(BaseException):
-    """Raised by `run` while a script is only loaded: whoever loads it has found its experiment."""
+    """Raised by `run` while a script is only loaded: whoever loads it has found its experiment.
 
-    def __init__(self, experiment: Experiment, limits: dict[str, float | None]) -> None:
+    Raised by `ask` too, with None for the limits: the script has a loop of its own.
+    """
+
+    def __init__(self, experiment: Experiment, limits: dict[str, float | None] | None) -> None:
         super().__init__(experiment.name)
         self.experiment = experiment
         self.limits = limits

@@ -77,6 +77,7 @@ class Session:
         self._kept: list[Trial] = []
         self._named: list[str] = []
         self._curves: dict[int, int] = {}
+        self._unjudged: dict[int, MetricError] = {}  # trials that are stopped for what they reported
         self.live: dict[int, Trial] = {}
         self.proposed = 0
         self.leader: Trial | None = None
@@ -105,7 +106,9 @@ class Session:
 
     def restart(self, trial: Trial) -> None:
         """Note that an interrupted trial begins anew."""
-        self._storage.start(self._record, trial.number, attempt=1, log=None)
+        started = time.time()
+        self._storage.start(self._record, trial.number, attempt=1, log=None, started=started)
+        self.live[trial.number] = replace(trial, started=started, log=None, attempts=1)
 
     def listen(self, event: Started | Reported) -> bool:
         """Take in what a running trial does; True where it is to stop there."""
@@ -122,6 +125,11 @@ class Session:
         """Take in how a trial ended; the trial as it is stored."""
         trial = self.live.pop(event.number)
         outcome = self._checked(event)
+        if outcome.state is State.COMPLETED:
+            try:
+                self.check_curve(event.number)
+            except MetricError as error:  # the trial is kept; its result is true
+                self.mismatch = error
         weights = self._weights(trial)
         completed = outcome.state is State.COMPLETED
         ended = replace(
@@ -140,7 +148,7 @@ class Session:
         self._strategy.observe(ended)
         if self._scheduler is not None:
             self._scheduler.end(ended)
-            self._check_curve(ended, self._curves.pop(ended.number, 0))
+            self._curves.pop(ended.number, None)
         if ended.state is State.FAILED:
             logger.warning("trial %d failed: %s", ended.number, ended.reason)
         self._note(ended)
@@ -190,7 +198,8 @@ class Session:
     def _relate(self, scheduler: Scheduler, ended: Trial) -> None:
         """Show the scheduler a stored curve and how it ended."""
         for step, metrics in self._storage.reports(self._record, ended.number):
-            scheduler.report(ended.number, step, self._setup.objectives.scores_first(metrics))
+            with suppress(MetricError):  # what could not be judged then was not shown to it either
+                scheduler.report(ended.number, step, self._setup.objectives.scores_first(metrics))
         scheduler.end(ended)
 
     def _check_proposal(self, stored: Trial) -> None:
@@ -216,14 +225,16 @@ class Session:
             score = self._setup.objectives.scores_first(event.metrics)
         except MetricError as error:
             self.mismatch = MetricError(f"the scheduler {self._scheduler!r} cannot judge what is reported: {error}")
+            self._unjudged[event.number] = self.mismatch
             return True
         return self._scheduler.report(event.number, event.step, score)
 
     def _checked(self, event: Finished) -> Outcome:
         """A trial without the metrics that the objectives name is a failed one, and ends the run."""
         outcome = event.outcome
-        if outcome.state is State.PRUNED and self.mismatch is not None:
-            return Outcome(State.FAILED, outcome.metrics, f"{type(self.mismatch).__name__}: {self.mismatch}")
+        unjudged = self._unjudged.pop(event.number, None)
+        if unjudged is not None:
+            return Outcome(State.FAILED, error=f"{type(unjudged).__name__}: {unjudged}")
         if outcome.state is not State.COMPLETED:
             return outcome
         try:
@@ -243,11 +254,11 @@ class Session:
                 f"objectives={{{self._named[0]!r}: {self._setup.objectives.directions[ONLY]!r}}}"
             )
 
-    def _check_curve(self, ended: Trial, reports: int) -> None:
-        """A scheduler that is never told anything stops nothing, while the user believes that it does."""
-        if ended.state is State.COMPLETED and not reports:
-            self.mismatch = MetricError(
-                f"trial {ended.number} completed without a report, so the scheduler {self._scheduler!r} can stop "
+    def check_curve(self, number: int) -> None:
+        """Raise MetricError where a scheduler was told nothing of a completed trial: it stops nothing so."""
+        if self._scheduler is not None and not self._curves.get(number):
+            raise MetricError(
+                f"trial {number} completed without a report, so the scheduler {self._scheduler!r} can stop "
                 "nothing; call trial.report(value) during the evaluation, for example after each epoch, or leave the "
                 "scheduler out"
             )

@@ -389,3 +389,24 @@ def test_trust_without_a_reference_says_how_to_give_one(lanista):
     code, _, error = lanista("trust", "sizes")
     assert code == 1
     assert "reference=evaluator" in error
+
+
+def test_a_script_with_a_loop_of_its_own_is_found_and_not_run(lanista, folder):
+    loop = """
+    with experiment:
+        for _ in range(2):
+            trial = experiment.ask()
+            print("evaluating", trial.number)
+            experiment.tell(trial, {"size": trial.number})
+    """
+    (folder / "search.py").write_text(SEARCH + "def main():" + loop + "\nif __name__ == '__main__':\n    main()\n")
+    subprocess.run(
+        [sys.executable, "search.py"], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    code, text, _ = lanista("export", "sizes", "best")
+    assert code == 0
+    assert "evaluating" not in text
+    code, text, error = lanista("run", "search.py")
+    assert code == 1
+    assert "has a loop of its own" in error
+    assert "evaluating" not in text

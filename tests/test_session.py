@@ -295,3 +295,47 @@ def test_asking_ends_with_the_strategy():
             for _ in range(61):
                 experiment.tell(experiment.ask(), {"accuracy": 1.0})
         assert len(experiment.trials) == 60
+
+
+def test_a_mended_evaluator_goes_on_after_a_report_that_could_not_be_judged(tmp_path):
+    def wrong(model, trial):
+        trial.report({"val_loss": 1.0})
+
+    with pytest.raises(MetricError):
+        make(tmp_path / "test.db", wrong).run(max_trials=3)
+    mended = make(tmp_path / "test.db")
+    mended.run(max_trials=3)
+    assert mended.trials[0].state is State.FAILED
+    assert len(mended.trials) == 3
+
+
+def test_one_trials_bad_report_is_its_own():
+    with make(scheduler=ASHA(9, bootstrap=9)) as experiment:
+        good, bad = experiment.ask(), experiment.ask()
+        with pytest.raises(Pruned):
+            good.report({"accuracy": 1.0})
+        with pytest.raises(Pruned):
+            bad.report({"typo": 1.0})
+        assert experiment.tell(good).state is State.PRUNED
+        with pytest.raises(MetricError, match="the objective 'accuracy' is not among the metrics"):
+            experiment.tell(bad)
+        assert [trial.state for trial in experiment.trials] == [State.PRUNED, State.FAILED]
+
+
+def test_telling_without_a_report_to_the_scheduler_stores_nothing():
+    with make() as experiment:
+        trial = experiment.ask()
+        with pytest.raises(MetricError, match="trial 0 completed without a report"):
+            experiment.tell(trial, {"accuracy": 1.0})
+        trial.report({"accuracy": 1.0})
+        experiment.tell(trial, {"accuracy": 1.0})
+
+
+def test_a_trial_of_before_may_be_told_without_being_asked_for(tmp_path):
+    with make(tmp_path / "test.db", scheduler=None) as first:
+        first.ask(), first.ask()
+    with make(tmp_path / "test.db", scheduler=None) as second:
+        ended = second.tell(second.ask(), {"accuracy": 0.0})
+        assert ended.duration is not None
+        second.tell(1, {"accuracy": 2.0})
+        assert second.ask().number == 2

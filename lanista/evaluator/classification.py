@@ -26,7 +26,7 @@ METRICS: Mapping[str, Callable[..., Any]] = {
     "recall": torchmetrics.classification.MulticlassRecall,
     "auroc": torchmetrics.classification.MulticlassAUROC,
 }
-"""Metrics that have names. All but accuracy and top5 are means over classes, and need `num_classes`."""
+"""Metrics that have names. All but accuracy need `num_classes`; all but accuracy and top5 are means over classes."""
 
 
 class Classification(Evaluator):

@@ -63,6 +63,7 @@ def retrain(
         seed: of the weights and of the training.
         folder: where the training is kept. When it is called again with the same arguments, a training that was
             interrupted goes on (from its last epoch, with the evaluators on Lightning), and a finished one is read.
+            Evaluators are not compared: give another folder for other epochs or data.
 
     Raises:
         ArchitectureError: `architecture` is not one of this space.

@@ -241,7 +241,12 @@ def _metric(
     if missing:
         raise EvaluatorError(f"metric {name!r} needs {', '.join(missing)}; give {missing[0]} to {kind}")
     factory: Callable[..., Any] = given
-    made = factory(**{key: value for key, value in arguments.items() if key in taken and value is not None})
+    try:
+        made = factory(**{key: value for key, value in arguments.items() if key in taken and value is not None})
+    except (TypeError, ValueError) as error:
+        lacking = [key for key, value in arguments.items() if key in taken and value is None]
+        advice = f"; it may need {', '.join(lacking)}, which {kind} was not given" if lacking else ""
+        raise EvaluatorError(f"metric {name!r} cannot be made: {error}{advice}") from error
     if not isinstance(made, torchmetrics.Metric):
         raise EvaluatorError(f"metric {name!r} is {made!r}, which is no Metric of torchmetrics")
     return made

@@ -93,6 +93,12 @@ class Training:
         trains = self.data.train is not None or self.data.datamodule is not None
         if trains and not any(self.trainer.get(name) is not None for name in (*LIMITS, "fast_dev_run")):
             raise EvaluatorError("how long to train is open; give max_epochs (or max_steps, or max_time)")
+        every, epochs = (self.trainer.get(name) for name in ("check_val_every_n_epoch", "max_epochs"))
+        if isinstance(every, int) and isinstance(epochs, int) and every > epochs > 0:
+            raise EvaluatorError(
+                f"check_val_every_n_epoch is {every} and max_epochs {epochs}: there would be no validation; lower the "
+                "first, or raise the second"
+            )
         if (self.monitor is None) != (self.mode is None) or self.mode not in ("max", "min", None):
             raise EvaluatorError(
                 f"monitor is {self.monitor!r} and mode {self.mode!r}; give the name of a metric, and mode='max' where "
@@ -140,14 +146,14 @@ class Training:
         return dumps((None if known else self, model, replace(trial, reporter=None)))
 
     def rehearse(self, model: nn.Module, trial: Trial, evaluator: object) -> None:
-        """Train a copy of `model` on one batch and validate it on one, on one device; `model` stays as it is.
+        """Train a copy of `model` on two batches and validate it on two, on one device; `model` stays as it is.
 
         Raises:
             EvaluatorError: that failed; the message has the evaluator, the architecture and the reason.
         """
         try:
             with quiet():
-                arguments = self._arguments(trial, fast_dev_run=True, logger=False, devices=1, num_nodes=1)
+                arguments = self._arguments(trial, fast_dev_run=2, logger=False, devices=1, num_nodes=1)
                 for name in ("strategy", "enable_checkpointing"):
                     arguments.pop(name, None)
                 double, draws = copy.deepcopy(model), Draws(trial.seed)
@@ -165,7 +171,7 @@ class Training:
                         )
         except BROKEN as error:
             raise EvaluatorError(
-                f"{evaluator!r} fails in a rehearsal with one batch, on architecture {trial.architecture}: "
+                f"{evaluator!r} fails in a rehearsal with two batches, on architecture {trial.architecture}: "
                 f"{type(error).__name__}: {error}"
             ) from error
 

@@ -60,23 +60,26 @@ Listener = Callable[[Event], bool | None]
 def perform(work: Work, trial: Trial, notify: Callable[[Reported], bool | None]) -> Outcome:
     """Run `work` on `trial` and turn whatever happens into an outcome: the boundary where failures become data.
 
-    `notify` receives each report as it is made, and says whether the trial is to end there. KeyboardInterrupt passes
-    through.
+    `notify` receives each report as it is made, and says whether the trial is to end there: then it counts as pruned,
+    also where the evaluation catches Pruned and goes on. KeyboardInterrupt passes through.
     """
-    last = Reported(trial.number, -1, {})
+    last, stopped = Reported(trial.number, -1, {}), False
 
     def reporter(metrics: dict[str, float], step: int | None) -> None:
-        nonlocal last
+        nonlocal last, stopped
         last = Reported(trial.number, last.step + 1 if step is None else step, metrics)
         if notify(last):
+            stopped = True
             raise Pruned(f"trial {trial.number} is stopped at step {last.step}")
 
     try:
         metrics = checked_metrics(work(replace(trial, reporter=reporter)), "the evaluation")
-        return Outcome(State.COMPLETED, metrics)
+        return Outcome(State.PRUNED, last.metrics) if stopped else Outcome(State.COMPLETED, metrics)
     except Pruned:
         return Outcome(State.PRUNED, last.metrics)
     except (Exception, SystemExit):  # noqa: BLE001 (the worker's boundary)
+        if stopped:
+            return Outcome(State.PRUNED, last.metrics)
         return Outcome(State.FAILED, error=traceback.format_exc())
 
 

@@ -33,4 +33,4 @@ class MedianStop(PrunerScheduler):
         return f"MedianStop(startup={self._startup}, warmup={self._warmup})"
 
     def pruner(self) -> BasePruner:
-        return MedianPruner(n_startup_trials=self._startup, n_warmup_steps=self._warmup)
+        return MedianPruner(n_startup_trials=self._startup, n_warmup_steps=self._warmup + 1)

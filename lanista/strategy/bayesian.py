@@ -23,8 +23,8 @@ class BayesianOptimization(StudyStrategy):
 
     Optuna's sampler: a Matérn kernel with a length scale for each decision (categories are equal or not), and the
     expected improvement's logarithm, or that of the hypervolume if there are several objectives. Parallel proposals
-    take those that still run into account. Failed and pruned trials count for nothing. A proposal costs a tenth of a
-    second after 50 trials and half a second after 300: for searches of up to some hundred trials, each of minutes.
+    take those that still run into account. Failed and pruned trials count as the worst so far. A proposal costs a tenth
+    of a second after 50 trials and half a second after 300: for searches of up to some hundred trials, each of minutes.
     Architectures may be proposed again, and the search does not end: wrap it in `Deduplicated` to spend no trial twice.
 
     Decisions that do not exist in an architecture count as having their default.
@@ -37,7 +37,7 @@ class BayesianOptimization(StudyStrategy):
     """
 
     def __init__(self, *, n_startup_trials: int = 10) -> None:
-        super().__init__(joint=True)
+        super().__init__(joint=True, worst=True)
         self._n_startup_trials = setting.count("n_startup_trials", n_startup_trials)
         if find_spec("scipy") is None:
             raise ExperimentError("BayesianOptimization needs scipy: pip install 'lanista[samplers]'")

@@ -51,10 +51,12 @@ class StudyStrategy(Strategy):
     Args:
         joint: ask for all decisions each time, also for those that do not exist in the architecture. The study has the
             latter at their defaults. For samplers that otherwise draw at random what is not in every trial.
+        worst: tell of failed and pruned trials as completed with the worst scores so far. For samplers that learn from
+            completed trials alone, and would ask for the same again and again.
     """
 
-    def __init__(self, *, joint: bool) -> None:
-        self._joint = joint
+    def __init__(self, *, joint: bool, worst: bool = False) -> None:
+        self._joint, self._worst = joint, worst
 
     @abstractmethod
     def _sampler(self, seed: int) -> BaseSampler:
@@ -66,6 +68,7 @@ class StudyStrategy(Strategy):
         self._parameters = parameters(space)
         self._distributions = {name: d for p in self._parameters.values() for name, d in p.distributions.items()}
         self._open: dict[str, deque[int]] = {}  # numbers in the study of the proposals that have not ended
+        self._least: list[float] = []  # the worst scores so far
         self._begin(1)
 
     def propose(self) -> Architecture:
@@ -96,6 +99,9 @@ class StudyStrategy(Strategy):
             number = open_.popleft() if open_ else self._add(self._params(trial.architecture))
             if trial.state is State.COMPLETED:
                 self._study.tell(number, trial.scores)
+                self._least = [min(pair) for pair in zip(self._least or trial.scores, trial.scores, strict=True)]
+            elif self._worst and self._least:
+                self._study.tell(number, self._least)
             else:
                 self._study.tell(number, state=_STATES[trial.state])
 

@@ -148,6 +148,35 @@ def answers_prune(make: Factory, folder: Path) -> None:
     assert outcomes(events)[2] == Outcome(State.COMPLETED, {"score": 1.0})
 
 
+def _deaf(trial: Trial) -> dict[str, float]:
+    try:
+        trial.report(0.5)
+    except Exception:  # noqa: BLE001 (what an evaluation should not do)
+        if trial.number == 1:
+            raise ZeroDivisionError from None
+    return {"score": 1.0}
+
+
+def a_stop_is_a_stop(make: Factory, folder: Path) -> None:
+    """A trial that was told to end counts as pruned, whatever its evaluation makes of it."""
+    executor = make()
+    events: list[Event] = []
+
+    def listener(event: Event) -> bool:
+        events.append(event)
+        return isinstance(event, Reported)
+
+    executor.start(_deaf, listener, folder)
+    try:
+        for trial in numbered(2):
+            executor.submit(trial)
+            while trial.number not in outcomes(events):
+                executor.wait()
+    finally:
+        executor.stop()
+    assert outcomes(events) == {number: Outcome(State.PRUNED, {"score": 0.5}) for number in range(2)}
+
+
 def many_trials_end_once(make: Factory, folder: Path) -> None:
     """Each of many trials starts and finishes once, with its own result, at most `slots` at a time."""
     executor = make()
@@ -251,6 +280,7 @@ EXECUTOR_LAWS: tuple[Callable[[Factory, Path], None], ...] = (
     reports_arrive_in_order,
     pruned_keeps_last_report,
     answers_prune,
+    a_stop_is_a_stop,
     many_trials_end_once,
     order_of_calls_is_checked,
     stop_forgets,

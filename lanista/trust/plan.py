@@ -19,6 +19,9 @@ from lanista.trust.budget import random_search
 from lanista.trust.noise import between_seeds
 from lanista.trust.record import Trust, examine
 
+DRAWS = 50
+"""So many draws for each new architecture, before a space counts as having no more."""
+
 
 @final
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Plan:
 
     Attributes:
         searched: trials of the search, drawn at random, each architecture once.
-        drawn: as many new random architectures, which need the proxy's score too.
+        drawn: as many new random architectures, as far as there are so many, which need the proxy's score too.
         chosen: the search's best trial.
         repeated: positions in `real` of the architectures that are evaluated once more, with another seed.
     """
@@ -75,9 +78,24 @@ def plan(trials: Sequence[Trial], space: SearchSpace, fraction: float, seed: int
     rng = random.Random(f"trust {seed}")
     count = max(LEAST, round(fraction * len(completed)))
     searched = rng.sample(known, min(count - count // 2, len(known)))
-    drawn = [space.sample(rng) for _ in range(count // 2)]
-    others = rng.sample(range(count // 2 + len(searched)), max(1, round(count / 10) - 1))
-    return Plan(tuple(searched), tuple(drawn), best(completed, 1)[0], (count // 2 + len(searched), *sorted(others)))
+    drawn = _new(space, [trial.architecture for trial in searched], count // 2, rng)
+    total = len(searched) + len(drawn)
+    others = rng.sample(range(total), max(1, round(count / 10) - 1))
+    return Plan(tuple(searched), tuple(drawn), best(completed, 1)[0], (total, *sorted(others)))
+
+
+def _new(space: SearchSpace, known: Sequence[Architecture], count: int, rng: random.Random) -> list[Architecture]:
+    """Random architectures that are not known, each once; fewer than asked for where the space has no more."""
+    keys = {space.key(architecture) for architecture in known}
+    drawn: list[Architecture] = []
+    for _ in range(DRAWS * count):
+        if len(drawn) == count:
+            break
+        architecture = space.sample(rng)
+        if space.key(architecture) not in keys:
+            keys.add(space.key(architecture))
+            drawn.append(architecture)
+    return drawn
 
 
 def conclude(

@@ -18,7 +18,10 @@ def test_nothing_stops_before_startup_and_warmup():
     scheduler = MedianStop(startup=4, warmup=2)
     scheduler.reset()
     curves = [[0.5] * 4] * 3 + [[0.1] * 4, [0.1, 0.1, 0.1, 0.1]]
-    assert drive(scheduler, curves) == [5, 5, 5, 5, 2]
+    assert drive(scheduler, curves) == [5, 5, 5, 5, 3]
+    scheduler = MedianStop(startup=1, warmup=1)
+    scheduler.reset()
+    assert drive(scheduler, [[0.5] * 4, [0.1] * 4]) == [5, 2]
 
 
 @pytest.mark.parametrize(("name", "value"), [("startup", -1), ("warmup", 0.5), ("startup", True)])

@@ -113,7 +113,7 @@ def test_decisions_inside_of_a_branch_are_learnt():
         (Subset(range(5)), lambda x: sum(x) if len(x) < 3 else 0),
         (Subset(range(12), 5), sum),
     ],
-    ids=str,
+    ids=lambda given: None if callable(given) else str(given),
 )
 def test_every_kind_of_domain_is_learnt(domain, value):
     space = SearchSpace({"x": domain, "other": Categorical(range(3))})

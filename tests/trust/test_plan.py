@@ -198,3 +198,14 @@ def test_pruned_and_failed_trials_are_not_looked_at():
         for number in range(60)
     ]
     assert {trial.state for trial in plan(trials, SPACE, 0.5, 0).searched} == {State.COMPLETED}
+
+
+def test_new_architectures_are_new_and_a_small_space_has_fewer():
+    small = SearchSpace({"x": Categorical(range(12))})
+    trials = [
+        Trial(number=number, architecture={"x": number}, state=State.COMPLETED, scores=(number,))
+        for number in range(12)
+    ]
+    chosen = plan(trials, small, 1.0, 0)
+    both = [small.key(architecture) for architecture in chosen.once[:-1]]
+    assert len(set(both)) == len(both) == 12
