@@ -47,6 +47,7 @@ class Contender:
         evaluations: queries of each run of protocol B.
         protocols: what is run.
         bars: what it is held to, beside its published figures.
+        observed: the price of proposing is measured up to so many observed trials.
         fast: seeds and queries of the quick check that runs with the tests, on one data set.
     """
 
@@ -56,6 +57,7 @@ class Contender:
     evaluations: int = 300
     protocols: tuple[Protocol, ...] = ("A", "B")
     bars: Sequence[Bar] = ()
+    observed: int = 10_000
     fast: tuple[int, int] = (10, 50)
 
 
@@ -110,7 +112,9 @@ CONTENDERS: dict[str, Contender] = {
         bars=(Bar("B", 150, (93.86, 71.56, 45.47), source="random search of a second implementation"),),
         fast=(8, 30),
     ),
-    "bayesian": Contender(strategy.BayesianOptimization, seeds=10, evaluations=150, protocols=("B",), fast=(4, 20)),
+    "bayesian": Contender(
+        strategy.BayesianOptimization, seeds=10, evaluations=150, protocols=("B",), observed=100, fast=(4, 20)
+    ),
     "nsga2": Contender(
         strategy.NSGA2,
         published=("NSGA-II",),

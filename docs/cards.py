@@ -203,7 +203,8 @@ def milliseconds(price: dict[str, Any]) -> str:
     if price.get("failed"):
         return "**it fails**"
     if price["milliseconds"] is None:
-        return f"not finished in {price['limit_seconds']:.0f} s"
+        limit = price["limit_seconds"]
+        return f"not finished in {limit:.0f} s" if limit else "not measured: too slow"
     return f"{price['milliseconds']:.3g} ms"
 
 
