@@ -275,8 +275,10 @@ def test_a_metric_that_is_no_number_ends_the_trial():
 
 
 def test_a_training_without_a_validation_is_an_error():
+    with pytest.raises(EvaluatorError, match="check_val_every_n_epoch is 5 and max_epochs 3: there would be no valid"):
+        evaluator(check_val_every_n_epoch=5)
     with pytest.raises(EvaluatorError, match="training ended before the first validation; lower check_val"):
-        evaluator(check_val_every_n_epoch=5).evaluate(network(), trial())
+        evaluator(check_val_every_n_epoch=2, max_steps=1).evaluate(network(), trial())
 
 
 def test_the_settings_are_in_the_representation():
