@@ -23,8 +23,11 @@ except ImportError as error:
 
 __all__ = ["MisconfigurationException", "is_overridden", "pl", "quiet", "torchmetrics"]
 
-LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
-"""Loggers of Lightning; the last one carries its advertisements and what it says of devices at each start."""
+LOGGERS = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning", "lightning_fabric")
+"""Loggers of Lightning, of all levels below warnings: advertisements, and what it says of devices at each start.
+
+The last two are the packages of older names; once one of them is imported, Lightning speaks through its loggers.
+"""
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def test_quiet_keeps_back_what_lightning_says_and_nothing_else(caplog):
         warnings.simplefilter("always", UserWarning)
         warnings.warn("of the user", UserWarning, stacklevel=1)
         pl.Trainer(logger=False, accelerator="cpu")
-        loggers[-1].warning("of a fault")
+        loggers[0].warning("of a fault")
     assert [str(warning.message) for warning in caught] == ["of the user"]
     assert caplog.messages == ["of a fault"]
     assert [logger.level for logger in loggers] == levels
