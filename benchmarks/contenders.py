@@ -84,7 +84,7 @@ CONTENDERS: dict[str, Contender] = {
         published=("REA(50,10)",),
         seeds=500,
         evaluations=500,
-        protocols=("B",),
+        protocols=("A", "B"),
         fast=(40, 100),
     ),
     "local-search": Contender(

@@ -17,6 +17,8 @@ DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "I
 BASELINE, FLOOR = "local-search", "random"
 QUERIES = 150
 """Where every strategy is put beside local search."""
+SEEDS, ALL_QUERIES = 200, 300
+"""What a card is asked for at least, beside time budgets and the price of a proposal."""
 
 ABOUT = f"""\
 <!-- Made by `make docs` from docs/proof/*.json (`make proof`); do not edit. -->
@@ -135,7 +137,8 @@ def page(name: str, known: dict[str, Card]) -> str:
         + f"; {card['machine']}). [All strategies and what the protocols are](index.md).\n",
         f"![Regret over evaluations, in percentage points of test accuracy]({name}.svg)\n",
     ]
-    return "\n".join([*head, *_against(name, known), *_bars(card), *_tables(card), *_shares(card), *_price(card), ""])
+    told = [*_lacking(card), *_against(name, known), *_bars(card), *_tables(card), *_shares(card), *_price(card)]
+    return "\n".join([*head, *told, ""])
 
 
 def _against(name: str, known: dict[str, Card]) -> list[str]:
@@ -153,6 +156,24 @@ def _bars(card: Card) -> list[str]:
         met = "yes" if bar["met"] else "**no**"
         rows.append(f"| {DATASETS[bar['dataset']]} | {what} | {bar['least']:g} | {bar['mean']:.4g} | {met} |")
     return ["## What it is held to\n", "| data set | | at least | reached | met |", "|---|---|---|---|---|", *rows, ""]
+
+
+def lacking(card: Card) -> list[str]:
+    """What a card was to measure and does not: seeds, queries, time budgets, the price of a proposal."""
+    seeds = min(one["seeds"] for one in card["results"] + card["hypervolume"])
+    queries = max((one["evaluations"] for one in card["results"] if one["protocol"] == "B"), default=0)
+    unpriced = [f"{one['observed']:,}" for one in card["proposing"] if one["milliseconds"] is None]
+    return [
+        *([f"{seeds} seeds instead of {SEEDS}"] if seeds < SEEDS else []),
+        *([f"{queries} queries instead of {ALL_QUERIES}"] if queries < ALL_QUERIES else []),
+        *([] if any(one["protocol"] == "A" for one in card["results"]) else ["no time budgets (protocol A)"]),
+        *([f"no price at {' and '.join(unpriced)} trials"] if unpriced else []),
+    ]
+
+
+def _lacking(card: Card) -> list[str]:
+    short = lacking(card)
+    return [f"**Measured less than was asked for**: {', '.join(short)}.", ""] * bool(short)
 
 
 def _tables(card: Card) -> list[str]:
@@ -236,6 +257,7 @@ def index(known: dict[str, Card]) -> str:
             for bar in card["bars"]
             if not bar["met"]
         ]
+        missed += [f"* [{name}]({name}.md): measured with {', '.join(lacking(card))}"] * bool(lacking(card))
     titles = " | ".join([f"{title}, {QUERIES} queries" for title in DATASETS.values()])
     budgets = " | ".join([f"{title}, time budget" for title in DATASETS.values()])
     return "\n".join(

@@ -10,7 +10,7 @@ import pytest
 
 from lanista.errors import ExperimentError
 from lanista.space import Categorical, Integer, Real, SearchSpace
-from lanista.strategy import BayesianOptimization, Random
+from lanista.strategy import BayesianOptimization, Deduplicated, Random
 from lanista.testing import strategies
 from lanista.testing.strategies import SPACES, drive, slope, strategy_laws
 from lanista.trial import State
@@ -91,3 +91,13 @@ def test_settings_are_checked_and_shown():
     assert repr(BayesianOptimization()) == "BayesianOptimization(n_startup_trials=10)"
     with pytest.raises(ExperimentError, match="n_startup_trials is 0"):
         BayesianOptimization(n_startup_trials=0)
+
+
+def test_what_is_stopped_counts_as_the_worst_so_that_it_is_not_asked_for_again_and_again():
+    def half(number):
+        return State.PRUNED if number % 2 else State.COMPLETED
+
+    space = SearchSpace({"x": Categorical(range(30))})
+    strategy = Deduplicated(BayesianOptimization(n_startup_trials=4), patience=40)
+    trials = drive(strategy, space, lambda a: -abs(a["x"] - 9.0), 14, fail=half)
+    assert len(trials) == 14
