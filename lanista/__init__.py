@@ -30,6 +30,7 @@ _PACKAGES = (
     "graph",
     "hub",
     "nn",
+    "oneshot",
     "profile",
     "scheduler",
     "space",

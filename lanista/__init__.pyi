@@ -5,6 +5,7 @@ from lanista import evaluator as evaluator
 from lanista import graph as graph
 from lanista import hub as hub
 from lanista import nn as nn
+from lanista import oneshot as oneshot
 from lanista import profile as profile
 from lanista import scheduler as scheduler
 from lanista import space as space

@@ -25,6 +25,10 @@ class EvaluatorError(LanistaError, ValueError):
     """An evaluator is set up wrongly: data, loss, metrics, module or trainer arguments that do not fit together."""
 
 
+class OneShotError(LanistaError):
+    """A one-shot search cannot do what is asked: a decision that it cannot mix, a tensor without shared weights."""
+
+
 class ExperimentError(LanistaError):
     """An experiment cannot go on as asked: name taken by another space, history that does not replay."""
 

@@ -190,7 +190,7 @@ class ModelSpace:
             with self.answers(canonical):
                 return self._mutated().history
 
-        return self._apart(build)
+        return self.apart(build)
 
     def sketch(self, architecture: Mapping[str, Value]) -> nn.Module:
         """The model of `architecture` without weights: on torch's meta device, where the callable can bear that.
@@ -200,7 +200,7 @@ class ModelSpace:
         Raises:
             ArchitectureError: as `build`.
         """
-        return self._apart(lambda: self.build(architecture))
+        return self.apart(lambda: self.build(architecture))
 
     def sample(self, seed: int | Random) -> Architecture:
         """A random architecture that keeps the limits; see `SearchSpace.sample`."""
@@ -283,9 +283,9 @@ class ModelSpace:
 
     def _trace(self, answers: Mapping[str, Value], counts: Mapping[str, int]) -> Trace:
         """Ask all questions once; run the model where an InputChoice must see its inputs."""
-        return self._apart(lambda: self._asked(answers, counts))
+        return self.apart(lambda: self._asked(answers, counts))
 
-    def _apart(self, build: Callable[[], T]) -> T:
+    def apart(self, build: Callable[[], T]) -> T:
         """What `build` gives, where the models that it builds are thrown away.
 
         They are built on the meta device, or for real where a constructor needs real numbers; without a trace in

@@ -49,6 +49,9 @@ class _Recorder(Context):
     def visits(self, parts: Iterable[T], chosen: Iterable[T], *, once: Hashable = None) -> list[T]:
         return self._context.visits(parts, chosen, once=once)
 
+    def part(self, place: str, build: Callable[[], T], *, moves: bool = False) -> T:
+        return self._context.part(place, build, moves=moves)
+
     def require(self, limit: Limit) -> None:
         self._context.require(limit)
 

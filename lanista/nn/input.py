@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
 
 from lanista.errors import SpaceError
+from lanista.nn.mixture import Mixed, Relaxation, Strengths, one_of, strongest
 from lanista.space.context import current
-from lanista.space.domain import Categorical, Domain, Subset, is_integer
+from lanista.space.domain import Architecture, Categorical, Domain, Subset, Value, is_integer
 
 Reduction = Literal["sum", "mean", "concat", "none"]
 REDUCTIONS = ("sum", "mean", "concat", "none")
@@ -65,8 +67,13 @@ def InputChoice(
     options: Sequence[object] = names or range(count or max(most, 1))
     domain: Domain = Categorical(options, prior) if n_chosen == 1 else Subset(options, n_chosen, prior)
     answer = context.decide(label, domain)
-    chosen = [list(options).index(name) for name in ([answer] if n_chosen == 1 else answer)]
-    module = selection(chosen, reduction)
+    relaxation = context.relax(label, partial(_relaxation, label, domain), _obstacle(domain, reduction))
+    module: nn.Module
+    if relaxation is None:
+        chosen = [list(options).index(name) for name in ([answer] if n_chosen == 1 else answer)]
+        module = selection(chosen, reduction)
+    else:
+        module = MixedInput(relaxation, reduction, each=isinstance(domain, Subset) and len(domain.counts) > 1)
     context.answered(label, module)
     observe = context.observer(label) if count is None else None
     return module if observe is None else _observed(module, observe, label, most)
@@ -110,6 +117,95 @@ def selection(chosen: Sequence[int], reduction: Reduction) -> GraphModule:
             total = call(operator.add, total, further)
         graph.output(total if reduction == "sum" else call(operator.truediv, total, len(picked)))
     return GraphModule(nn.Module(), graph, class_name="Selection")
+
+
+def _obstacle(domain: Domain, reduction: Reduction) -> str | None:
+    """Why these inputs cannot be mixed, if they cannot."""
+    if isinstance(domain, Subset) and reduction in ("concat", "none"):
+        return f"it chooses several inputs, and {reduction!r} of a mixture has no number of channels"
+    if isinstance(domain, Subset) and domain.counts.stop == 1:
+        return "it never chooses an input"
+    return None
+
+
+def _relaxation(label: str, domain: Domain) -> Relaxation:
+    """One row whose options are the inputs; or, where their number is open too, a row (no, yes) for each input."""
+    if isinstance(domain, Categorical):
+        return one_of(label, domain.options)
+    assert isinstance(domain, Subset)
+    names, least, most = list(domain.options), domain.counts.start, domain.counts.stop - 1
+
+    def position(architecture: Mapping[str, Value]) -> set[int]:
+        return {names.index(name) for name in architecture.get(label, ())}
+
+    if least == most:
+        return Relaxation(
+            label,
+            1,
+            len(names),
+            (label,),
+            lambda strengths: {label: [names[index] for index in strongest(strengths[0], least)]},
+            lambda architecture: [[float(index in position(architecture)) for index in range(len(names))]],
+            drawn=least,
+        )
+
+    def pick(strengths: Strengths) -> Architecture:
+        margins = [yes - no for no, yes in strengths]
+        count = min(max(sum(margin >= 0 for margin in margins), least), most)
+        return {label: [names[index] for index in strongest(margins, count)]}
+
+    def place(architecture: Mapping[str, Value]) -> list[list[float]]:
+        if label not in architecture:
+            return [[0.0, 0.0] for _ in names]
+        chosen = position(architecture)
+        return [[float(index not in chosen), float(index in chosen)] for index in range(len(names))]
+
+    return Relaxation(label, len(names), 2, (label,), pick, place)
+
+
+class MixedInput(Mixed):
+    """All inputs at once.
+
+    Args:
+        relaxation: of one row, whose options are the inputs; or of a row (no, yes) for each input.
+        reduction: as `InputChoice` has it.
+        each: whether there is a row for each input.
+    """
+
+    def __init__(self, relaxation: Relaxation, reduction: Reduction, *, each: bool) -> None:
+        super().__init__(relaxation)
+        self.reduction, self.each = reduction, each
+
+    def parts(self) -> dict[str, nn.Module]:
+        return {}
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
+        """The mixture of the inputs, which have one shape."""
+        total, count = self._each(inputs) if self.each else self._some(inputs)
+        if self.reduction == "mean":
+            return total / count
+        return [total] if self.reduction == "none" else total
+
+    def _some(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor | int]:
+        options = [partial(_nth, index) for index in range(self.relaxation.options)]
+        return self.mixture.mix(0, options, *inputs), self.relaxation.drawn
+
+    def _each(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor | int]:
+        mixture, used = self.mixture, self.mixture.weights[:, 1]
+        terms = [mixture.mix(row, [torch.zeros_like, _same], x) for row, x in enumerate(inputs)]
+        if not mixture.exact:
+            return sum(terms[1:], terms[0]), used.sum().to(terms[0].device)
+        # Nothing is added where an input is left out.
+        terms = [term for term, weight in zip(terms, used.tolist(), strict=True) if weight] or terms[:1]
+        return sum(terms[1:], terms[0]), len(terms)
+
+
+def _nth(index: int, *inputs: Tensor) -> Tensor:
+    return inputs[index]
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
 
 
 def _observed(module: nn.Module, observe: Callable[[int], None], label: str, most: int) -> nn.Module:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeAlias, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from lanista.errors import SpaceError
+from lanista.nn.mixture import Mixed, Relaxation, one_of
 from lanista.space.context import current
 from lanista.space.domain import Categorical, listed
 
@@ -49,14 +50,44 @@ def LayerChoice(
     context = current()
     label = context.name("LayerChoice", label)
     chosen = context.decide(label, domain)
+    relaxation = context.relax(label, partial(one_of, label, tuple(parts)))
     kept: list[nn.Module] = []
     for name in context.visits(parts, [chosen]):
         with context.inside(label, name, [name]):
-            layer = make(parts[name], f"candidate {name!r} of {label!r}")
-        if name == chosen:  # tracing builds all candidates, perhaps with real weights: keep no other
+            build = partial(make, parts[name], f"candidate {name!r} of {label!r}")
+            layer = context.part(place_of(label, name), build)
+        if relaxation is not None or name == chosen:  # tracing builds all, perhaps with real weights: keep no other
             kept.append(layer)
-    context.answered(label, kept[0])
-    return kept[0]
+    module = kept[0] if relaxation is None else MixedLayer(dict(zip(parts, kept, strict=True)), relaxation)
+    context.answered(label, module)
+    return module
+
+
+def place_of(label: str, name: str | int) -> str:
+    """What a candidate is called in a supernet."""
+    return f"{label}={name}"
+
+
+class MixedLayer(Mixed):
+    """All candidates at once.
+
+    Args:
+        options: the candidates by name; their outputs have one shape.
+        relaxation: of one row.
+    """
+
+    def __init__(self, options: Mapping[str | int, nn.Module], relaxation: Relaxation) -> None:
+        super().__init__(relaxation)
+        self.names = list(options)
+        self.options = nn.ModuleList(options.values())
+
+    def parts(self) -> dict[str, nn.Module]:
+        places = [f"[{place_of(self.relaxation.name, name)}]" for name in self.names]
+        return dict(zip(places, self.options, strict=True))
+
+    def forward(self, *inputs: Any) -> Tensor:
+        """The mixture of the options' outputs."""
+        return self.mixture.mix(0, list(self.options), *inputs)
 
 
 def named(candidates: Sequence[T] | Mapping[str, T]) -> dict[str | int, T]:

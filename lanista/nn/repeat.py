@@ -6,12 +6,13 @@ import copy
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from torch import nn
+from torch import Tensor, nn
 
 from lanista.errors import SpaceError
 from lanista.nn.layer import ADVICE, Candidate, make
+from lanista.nn.mixture import Mixed, Relaxation, one_of
 from lanista.space.context import current
 from lanista.space.domain import Categorical, Domain, Integer, is_integer
 
@@ -40,14 +41,62 @@ def Repeat(blocks: Block | Sequence[Block], depth: Depth, *, label: str | None =
     context = current()
     label = context.name("Repeat", label)
     chosen = depths[0] if domain is None else context.decide(label, domain)
+    relaxation = None if domain is None else context.relax(label, partial(one_of, label, tuple(depths)))
     built = []
     for index in context.visits(range(max(depths)), range(chosen)):
         with context.inside(label, index, () if domain is None else [d for d in depths if d > index]):
-            built.append(make(parts[index], f"block {index} of {label!r}"))
-    repeated = nn.Sequential(*built[:chosen])
+            build = partial(make, parts[index], f"block {index} of {label!r}")
+            built.append(context.part(place_of(label, index), build, moves=True))
+    if relaxation is None:
+        repeated = nn.Sequential(*built[:chosen])
+    else:  # typed for users, who see it only in a supernet
+        repeated = cast(nn.Sequential, MixedRepeat(built, depths, relaxation))
     if domain is not None:
         context.answered(label, repeated)
     return repeated
+
+
+def place_of(label: str, index: int) -> str:
+    """What block `index` is called in a supernet."""
+    return f"{label}={index}"
+
+
+class MixedRepeat(Mixed):
+    """All depths at once: what comes out after each number of blocks that is allowed, mixed.
+
+    Args:
+        blocks: as many as the greatest depth.
+        depths: the allowed ones; after each of them the tensors have one shape.
+        relaxation: of one row, whose options are the depths.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], depths: Sequence[int], relaxation: Relaxation) -> None:
+        super().__init__(relaxation)
+        self.blocks, self.depths = nn.ModuleList(blocks), list(depths)
+
+    def parts(self) -> dict[str, nn.Module]:
+        return {f".{place_of(self.relaxation.name, index)}": block for index, block in enumerate(self.blocks)}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The mixture of the outputs of all depths; no block runs that no depth needs."""
+        chain = Chain(self.blocks)
+        return self.mixture.mix(0, [partial(chain.after, depth) for depth in self.depths], x)
+
+
+class Chain:
+    """Applies blocks one after another, and remembers what came out after each."""
+
+    def __init__(self, blocks: nn.ModuleList) -> None:
+        self._blocks = blocks
+        self._outputs: list[Tensor] = []
+
+    def after(self, depth: int, x: Tensor) -> Tensor:
+        """What `depth` blocks make of `x`."""
+        if not self._outputs or self._outputs[0] is not x:
+            self._outputs = [x]  # another pass, as when a gradient is computed
+        while len(self._outputs) <= depth:
+            self._outputs.append(self._blocks[len(self._outputs) - 1](self._outputs[-1]))
+        return self._outputs[depth]
 
 
 def _depths(depth: Depth) -> tuple[Domain | None, list[int]]:

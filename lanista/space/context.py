@@ -27,6 +27,7 @@ from lanista.space.limit import Limit
 from lanista.space.search import SearchSpace
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 Condition = dict[str, tuple[Value, ...]]
 """label -> values: true when each of these decisions has one of its values."""
@@ -107,6 +108,28 @@ class Context(ABC):
         With equal `once`, the parts ask the same in the same scope, so that nobody must see them twice.
         """
         return list(chosen)
+
+    def part(self, place: str, build: Callable[[], T], *, moves: bool = False) -> T:
+        """A part of the model, built unless whoever answers has it already.
+
+        In a supernet, parts of two models share weights if they stand for the same.
+
+        Args:
+            place: tells the part from others that may stand where it stands, such as the other candidates.
+            build: makes it.
+            moves: whether `place` alone says what it stands for, whatever its name in the module that holds it.
+        """
+        return build()
+
+    def relax(self, label: str, make: Callable[[], R], obstacle: str | None = None) -> R | None:
+        """What says how to mix all options of a question; None if one of them is wanted.
+
+        Args:
+            label: name of what is mixed; the same for all places that are mixed in the same way.
+            make: makes it, where it is not known yet.
+            obstacle: why these options cannot be mixed, where that is so.
+        """
+        return None
 
     def inputs(self, label: str, given: int | None) -> int | None:
         """Number of candidates of an InputChoice that was told `given`; None if nobody knows it yet."""

@@ -1,0 +1,200 @@
+"""`Mixture`: several options of a question at once, as differentiable search methods run them.
+
+A method says which options run and how much each counts; a primitive only knows how to run a mixture of its own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from lanista.errors import OneShotError
+from lanista.space.domain import Architecture, Value, key
+
+Option: TypeAlias = Callable[..., Tensor]
+"""What an option computes: a module, or a function, that returns a tensor."""
+
+Strengths: TypeAlias = Sequence[Sequence[float]]
+"""How strong each option is, from 0: rows of numbers."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How options are mixed in a forward pass: the sum of the outputs of those that run, times their weights.
+
+    Attributes:
+        weights: of shape (rows, options). What does not run has no part in the sum, whatever its weight.
+        runs: for each row, the options that run, in ascending order; None: all.
+        watched: for each row, options that do not run, and whose weights get the gradient all the same that they
+            would have: they are computed in the backward pass, one after another, and keep no memory (ProxylessNAS).
+        exact: the weights are whole numbers, which need no gradient: with one option of weight 1 the mixture is that
+            option's output itself.
+    """
+
+    weights: Tensor
+    runs: tuple[tuple[int, ...], ...] | None = None
+    watched: tuple[tuple[int, ...], ...] | None = None
+    exact: bool = False
+
+    def running(self, row: int) -> Sequence[int]:
+        """The options of a row that run."""
+        return range(self.weights.shape[1]) if self.runs is None else self.runs[row]
+
+    def mix(self, row: int, options: Sequence[Option], *inputs: Any) -> Tensor:
+        """The mixture of what the options of a row make of the inputs; zeros like the first input if none runs."""
+        runs = self.running(row)
+        if not runs:
+            return torch.zeros_like(inputs[0])
+        outputs = [_checked(options[index](*inputs)) for index in runs]
+        if any(output.shape != outputs[0].shape for output in outputs[1:]):
+            shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
+            raise OneShotError(f"the options that are to be mixed give different shapes: {shapes}")
+        watched = () if self.watched is None else self.watched[row]
+        if watched:
+            weights = self.weights[row]
+            return _Gates.apply(weights, list(options), runs, watched, inputs, len(outputs), *outputs)  # type: ignore[no-any-return, no-untyped-call]
+        total = self._scaled(row, runs[0], outputs[0])
+        for index, output in zip(runs[1:], outputs[1:], strict=True):
+            total = total + self._scaled(row, index, output)
+        return total
+
+    def _scaled(self, row: int, option: int, output: Tensor) -> Tensor:
+        weight = self.weights[row, option]
+        if self.exact:
+            return output if weight == 1 else output * weight
+        return output * weight
+
+
+def _checked(output: object) -> Tensor:
+    if not isinstance(output, Tensor):
+        raise OneShotError(f"an option that is to be mixed gives a {type(output).__name__}; only tensors can be mixed")
+    return output
+
+
+class _Gates(torch.autograd.Function):
+    """The sum of the outputs that run; its backward pass also says what the watched options would have changed.
+
+    The gradient of a gate is the product of the option's output and the gradient of the sum (arXiv:1812.00332, 3.2).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        weights: Tensor,
+        options: list[Option],
+        runs: Sequence[int],
+        watched: Sequence[int],
+        inputs: tuple[Any, ...],
+        count: int,
+        *outputs: Tensor,
+    ) -> Tensor:
+        ctx.options, ctx.runs, ctx.watched, ctx.inputs = options, runs, watched, inputs
+        ctx.save_for_backward(weights, *outputs)
+        total = outputs[0] * weights[runs[0]]
+        for index, output in zip(runs[1:], outputs[1:], strict=True):
+            total = total + output * weights[index]
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        gradient = gradients[0]
+        weights, *outputs = ctx.saved_tensors
+        gates = torch.zeros_like(weights)
+        for index, output in zip(ctx.runs, outputs, strict=True):
+            gates[index] = (output * gradient).sum()
+        with torch.no_grad():
+            for index in ctx.watched:
+                gates[index] = (ctx.options[index](*ctx.inputs) * gradient).sum()
+        back = [gradient * weights[index] for index in ctx.runs]
+        return (gates, None, None, None, None, None, *back)
+
+
+@dataclass(eq=False)
+class Relaxation:
+    """A question, or several that belong together, of which all options are there at once.
+
+    Strengths are numbers from 0, one for each option in each row, such as probabilities. A method decides for each row
+    on its own, and `pick` makes answers of them.
+
+    Attributes:
+        name: the question's label, or what the labels begin with.
+        rows: how many choices are made.
+        options: between how many, in each row.
+        labels: the decisions that are answered.
+        pick: the answers, label -> value, that fit strengths best.
+        place: the strengths, 0 and whole numbers, that stand for an architecture: what runs, and how often.
+        drawn: how many options of a row are chosen together.
+        mixture: what the next forward pass does.
+    """
+
+    name: str
+    rows: int
+    options: int
+    labels: tuple[str, ...]
+    pick: Callable[[Strengths], Architecture]
+    place: Callable[[Architecture], list[list[float]]]
+    drawn: int = 1
+    mixture: Mixture | None = None
+
+
+class Mixed(nn.Module, ABC):
+    """A module that runs a mixture of its options.
+
+    Args:
+        relaxation: says which mixture.
+    """
+
+    def __init__(self, relaxation: Relaxation) -> None:
+        super().__init__()
+        self.relaxation = relaxation
+
+    @abstractmethod
+    def parts(self) -> dict[str, nn.Module]:
+        """The modules that hold weights, by what a supernet adds to this one's own name for them."""
+
+    @property
+    def mixture(self) -> Mixture:
+        """What is to be run now."""
+        return mixture_of(self.relaxation)
+
+
+def mixture_of(relaxation: Relaxation) -> Mixture:
+    """What is to be run now; raises OneShotError where nothing was set."""
+    if relaxation.mixture is None:
+        raise OneShotError(
+            f"{relaxation.name!r} has no mixture to run; a method's step sets one, and so does "
+            "`network.select(architecture)`"
+        )
+    return relaxation.mixture
+
+
+def exact(strengths: Strengths) -> Mixture:
+    """The mixture of the options whose strength is not 0: with strengths of 1, their plain sum."""
+    runs = tuple(tuple(index for index, value in enumerate(row) if value) for row in strengths)
+    return Mixture(torch.tensor([list(row) for row in strengths]), runs, exact=True)
+
+
+def strongest(row: Sequence[float], count: int = 1) -> list[int]:
+    """The positions of the `count` greatest numbers, in ascending order; the first ones of equal numbers."""
+    return sorted(sorted(range(len(row)), key=lambda index: -row[index])[:count])
+
+
+def one_of(label: str, values: Sequence[Value]) -> Relaxation:
+    """The relaxation of a decision for one of several values."""
+    position = {key(value): index for index, value in enumerate(values)}
+
+    def pick(strengths: Strengths) -> Architecture:
+        return {label: values[strongest(strengths[0])[0]]}
+
+    def place(architecture: Mapping[str, Value]) -> list[list[float]]:
+        row = [0.0] * len(values)
+        if label in architecture:
+            row[position[key(architecture[label])]] = 1.0
+        return [row]
+
+    return Relaxation(label, 1, len(values), (label,), pick, place)

@@ -1,0 +1,171 @@
+"""`Network`: one model that has all options of a space, and mixes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from heapq import heappop, heappush
+from random import Random
+
+from torch import nn
+
+from lanista.errors import OneShotError
+from lanista.nn.mixture import Mixture, Relaxation, Strengths, exact
+from lanista.oneshot.identity import Mixing
+from lanista.oneshot.mask import Masks, find
+from lanista.oneshot.supernet import Supernet
+from lanista.space.domain import Architecture, Value, is_integer, is_number
+from lanista.space.probe import UNBUILDABLE
+
+SEARCHED = 2000
+"""How many architectures are looked at for the strongest ones."""
+
+
+class Network:
+    """All options of what can be mixed, in one model on the tensors of a supernet.
+
+    Args:
+        supernet: whose tensors it uses. Its mode (`train` or `eval`) is taken over by `select`, `mix` and `sub`.
+
+    Attributes:
+        supernet: as given.
+        model: runs what `select` or `mix` said last.
+        relaxations: what is mixed, by name.
+        obstacles: label -> why that decision cannot be mixed.
+    """
+
+    def __init__(self, supernet: Supernet) -> None:
+        self.supernet = supernet
+        decisions = supernet.space.decisions
+        widest: dict[str, Value] = {}
+        for decision in decisions:
+            values = list(decision.domain.grid(2))
+            numeric = all(is_number(value) for value in values)
+            widest[decision.label] = max(values) if numeric else decision.domain.default()
+        self.model: nn.Module = nn.Module()
+        self.relaxations: dict[str, Relaxation] = {}
+        self._masks = Masks([])
+        try:
+            self.model, context = supernet.skeleton(widest, Mixing)
+        except UNBUILDABLE as error:
+            reason = f"the model cannot be built with all options at once ({type(error).__name__}: {error})"
+            self.obstacles = {decision.label: reason for decision in decisions}
+            return
+        self.relaxations = dict(context.relaxations)
+        mixed = {label for relaxation in self.relaxations.values() for label in relaxation.labels}
+        left = [decision for decision in decisions if decision.label not in mixed]
+        supernet.bind(self.model, context.placed)
+        self._masks, self.obstacles = find(supernet, self.model, context, widest, left)
+        self.relaxations |= self._masks.relaxations
+        self._inplace = [module for module in self.model.modules() if getattr(module, "inplace", None) is True]
+
+    @property
+    def complete(self) -> bool:
+        """Whether `select` makes the model compute exactly what a path computes, at the same cost."""
+        return not self.obstacles and not self._masks.relaxations
+
+    def select(self, architecture: Mapping[str, Value]) -> nn.Module:
+        """Let the model be an architecture's, and return it.
+
+        Where numbers are mixed by masks it is as wide as ever, with zeros for what the architecture lacks.
+
+        Raises:
+            ArchitectureError: it does not fit the space.
+            OneShotError: a decision cannot be mixed.
+        """
+        self.require("select an architecture in one model")
+        canonical = self.supernet.space.decisions.validate(architecture)
+        return self._run(
+            {name: exact(relaxation.place(canonical)) for name, relaxation in self.relaxations.items()}, inplace=True
+        )
+
+    def mix(self, mixtures: Mapping[str, Mixture]) -> nn.Module:
+        """Let the model mix its options, and return it; there is a mixture for the name of each relaxation."""
+        return self._run(mixtures, inplace=False)
+
+    def sub(self, architecture: Architecture) -> nn.Module:
+        """A model that computes what the path of a canonical architecture computes, for now: built, or selected."""
+        return self.select(architecture) if self.complete else self.supernet.path(architecture)
+
+    def require(self, purpose: str) -> None:
+        """Raise OneShotError, which names each decision that cannot be mixed and why, if there is any."""
+        if self.obstacles:
+            reasons = "\n".join(f"  {label!r}: {reason}" for label, reason in self.obstacles.items())
+            raise OneShotError(
+                f"to {purpose}, all decisions must be mixed, and these cannot be:\n{reasons}\n"
+                "Methods that train one path at a time can: SPOS, FairNAS, ENAS, RandomSharing, Sandwich"
+            )
+
+    def strongest(self, strengths: Mapping[str, Strengths], k: int = 1) -> list[Architecture]:
+        """The `k` architectures that keep the space's limits and fit strengths best, the best first.
+
+        How well an architecture fits is the product of the strengths of its options. It is a best-first search from the
+        fittest of all, over neighbours; fewer than `k` come back where the space has no more.
+
+        Args:
+            strengths: by name of each relaxation.
+            k: how many, at least 1.
+
+        Raises:
+            OneShotError: `k` is no such number, or a decision cannot be mixed.
+        """
+        if not is_integer(k) or k < 1:
+            raise OneShotError(f"k is {k!r}; give an integer of at least 1")
+        self.require("say how strong architectures are")
+        space = self.supernet.space.decisions
+        answers = {
+            label: value
+            for name, relaxation in self.relaxations.items()
+            for label, value in relaxation.pick(strengths[name]).items()
+        }
+        first = space.decide(lambda decision: answers[decision.label])
+        starts = [first] if not space.limits else [first, space.repair(first, Random(0))]
+        waiting: list[tuple[float, str, Architecture]] = []
+        met: set[str] = set()
+        found: list[Architecture] = []
+
+        def note(architecture: Architecture) -> None:
+            name = space.key(architecture)
+            if name not in met:
+                met.add(name)
+                heappush(waiting, (-self._fit(architecture, strengths), name, architecture))
+
+        for start in starts:
+            note(start)
+        for _ in range(SEARCHED):
+            if not waiting or len(found) == k:
+                break
+            architecture = heappop(waiting)[2]
+            if not space.violations(architecture):
+                found.append(architecture)
+            for other in self._around(architecture):
+                note(other)
+        return found
+
+    def _fit(self, architecture: Architecture, strengths: Mapping[str, Strengths]) -> float:
+        """The logarithm of the product of the strengths of an architecture's options."""
+        return sum(
+            times * math.log(max(strength, 1e-30))
+            for name, relaxation in self.relaxations.items()
+            for row, known in zip(relaxation.place(architecture), strengths[name], strict=True)
+            for times, strength in zip(row, known, strict=True)
+            if times
+        )
+
+    def _around(self, architecture: Architecture) -> Iterator[Architecture]:
+        """The architectures that differ in one decision, limits or not."""
+        space = self.supernet.space.decisions
+        for label, value in architecture.items():
+            for other in space[label].neighbours(value):
+                changed = {**architecture, label: other}
+                yield space.decide(lambda d: changed.get(d.label, d.domain.default()))  # noqa: B023 (used at once)
+
+    def _run(self, mixtures: Mapping[str, Mixture], *, inplace: bool) -> nn.Module:
+        for name, relaxation in self.relaxations.items():
+            relaxation.mixture = mixtures[name]
+        for module in self._inplace:  # an option must not change the input of the others
+            module.inplace = inplace  # type: ignore[assignment]
+        if self.model.training != self.supernet.training:
+            self.model.train(self.supernet.training)
+        self._masks.update()
+        return self.model

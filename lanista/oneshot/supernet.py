@@ -1,0 +1,292 @@
+"""`Supernet`: the weights that all models of a space share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from lanista.errors import OneShotError
+from lanista.model import ModelSpace
+from lanista.oneshot.binding import bind, flatten
+from lanista.oneshot.identity import Key, Path, Placed, Slot, slots
+from lanista.oneshot.slices import Layout, cut
+from lanista.oneshot.survey import Survey, survey
+from lanista.space.domain import Architecture, Value
+
+K = TypeVar("K", bound=Path)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A tensor that models share.
+
+    Attributes:
+        name: under which the supernet has it.
+        shape: the greatest size of each dimension.
+        layout: how smaller models cut it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    layout: Layout
+
+
+class Supernet(nn.Module):
+    """Weights for every model of a space: the widest tensors, of which each model uses a part.
+
+    `path` gives the plain model of an architecture, whose parameters and buffers are the shared tensors or slices of
+    them: training it trains the supernet. Which tensors two models share follows from where they stand and which
+    candidates they belong to; of tensors that differ in size, the smaller one is the leading slice of each dimension,
+    the middle of a convolution's window, or the leading slice of each gate, or of query, key and value.
+
+    It is a module for its parameters only: `parameters()`, `to`, `train`, `state_dict`. The weights are drawn as the
+    models' constructors draw them, from torch's global generator.
+
+    Buffers that a constructor computes from the architecture, such as position indices or drop-path rates, are not
+    shared: each path has its own.
+
+    Args:
+        space: the models.
+        include: architectures whose tensors there must be, beside those that are found by trying: all candidates of
+            all decisions, the extremes, and random ones.
+
+    Attributes:
+        space: as given.
+
+    Raises:
+        OneShotError: a model has parameters without a shape (lazy modules that have not seen data).
+    """
+
+    def __init__(self, space: ModelSpace, *, include: Iterable[Mapping[str, Value]] = ()) -> None:
+        super().__init__()
+        self.space = space
+        found = survey(space, [space.decisions.validate(architecture) for architecture in include], self.skeleton)
+        self._private = found.private
+        self._shared = _named(found)
+        self._fill(found)
+
+    def path(self, architecture: Mapping[str, Value]) -> nn.Module:
+        """The plain model of an architecture, bound to the shared tensors.
+
+        It is in the supernet's mode (`train` or `eval`). Gradients arrive in the supernet's parameters, running
+        statistics in its buffers, and it sees what an optimizer does to them. Give `supernet.parameters()` to
+        optimizers, not the path's; use `inherit` for a model of its own.
+
+        Args:
+            architecture: in any form that `SearchSpace.validate` reads.
+
+        Raises:
+            ArchitectureError: it does not fit the space.
+            OneShotError: it has a tensor that no surveyed model had; give it to `Supernet(include=[...])`.
+        """
+        model, context = self.skeleton(self.space.decisions.validate(architecture), Path)
+        self.bind(model, context.placed)
+        return model.train(self.training)
+
+    def inherit(self, architecture: Mapping[str, Value]) -> nn.Module:
+        """The plain model of an architecture with a copy of its part of the shared weights.
+
+        It needs nothing of the supernet, and is in training mode.
+
+        Raises:
+            ArchitectureError, OneShotError: as `path`.
+        """
+        model, context = self.skeleton(self.space.decisions.validate(architecture), Path)
+        known: dict[int, Tensor] = {}
+        for slot in slots(model, context.placed):
+            original = slot.tensor
+            if id(original) not in known:
+                shared = self._part(slot)
+                if shared is None:
+                    value = original.to(self.device)
+                else:
+                    value = shared().detach().clone(memory_format=torch.contiguous_format)
+                if isinstance(original, nn.Parameter):
+                    value = nn.Parameter(value, requires_grad=original.requires_grad)
+                known[id(original)] = value
+            slot.table[slot.name] = known[id(original)]
+        for module in model.modules():
+            if isinstance(module, nn.RNNBase):
+                flatten(module)
+        return model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the shared tensors are."""
+        return next((tensor.device for tensor in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+
+    def forward(self, *_: Any) -> Any:
+        """There is no one model to run; raises OneShotError."""
+        raise OneShotError("a supernet is many models; run one of them: supernet.path(architecture)(inputs)")
+
+    def bind(self, model: nn.Module, placed: Mapping[int, Placed]) -> None:
+        """Let a model that was built by this space's questions use the shared tensors.
+
+        Args:
+            model: as built.
+            placed: what its modules stand for, as `lanista.oneshot.identity.Path` knows it.
+
+        Raises:
+            OneShotError: it has a tensor that no surveyed model had.
+        """
+        first: dict[int, Slot] = {}
+        own = {id(tensor) for tensor in (*self.parameters(), *self.buffers())}
+        tables: dict[tuple[int, bool], tuple[nn.Module, dict[str, Callable[[], Tensor]]]] = {}
+        for slot in slots(model, placed):
+            original = slot.tensor
+            if id(original) in own:
+                continue
+            shared = self._part(first.setdefault(id(original), slot))
+            if shared is None:
+                if original.device != self.device:
+                    slot.table[slot.name] = original.to(self.device)
+                continue
+            tensor = shared()
+            if id(tensor) in own or slot.buffer:
+                slot.table[slot.name] = tensor
+            else:
+                _, sources = tables.setdefault((id(slot.module), slot.buffer), (slot.module, {}))
+                sources[slot.name] = shared
+        for module, sources in tables.values():
+            bind(module, sources)
+        for module in model.modules():
+            if isinstance(module, nn.RNNBase):
+                flatten(module)
+
+    def skeleton(self, architecture: Architecture, kind: type[K]) -> tuple[nn.Module, K]:
+        """A model whose weights are not filled, and the context that answered while it was built.
+
+        No random numbers are drawn. `kind` is the context's class; the architecture is canonical, and may have more
+        labels.
+        """
+        with building(), self.space.answers(architecture, kind) as context:
+            model = self.space.create()
+        return model, cast(K, context)
+
+    def _part(self, slot: Slot) -> Callable[[], Tensor] | None:
+        """What gives the tensor for a place; None where each model has its own."""
+        if slot.key in self._private:
+            return None
+        shared, shape = self._shared.get(slot.key), tuple(slot.tensor.shape)
+        if shared is None or any(size > most for size, most in zip(shape, shared.shape, strict=True)):
+            known = "none" if shared is None else f"{shared.shape}"
+            raise OneShotError(
+                f"the model of this architecture has {slot.key.path!r} of shape {shape}, and the supernet has {known}: "
+                "no model like it was met when the supernet was made; name it then: Supernet(space, "
+                "include=[architecture])"
+            )
+        if shape == shared.shape:
+            return partial(getattr, self, shared.name)
+        if slot.buffer:
+            return partial(self._view, shared, shape)
+        return partial(self._slice, shared, shape)
+
+    def _view(self, shared: Shared, shape: tuple[int, ...]) -> Tensor:
+        return cut(getattr(self, shared.name), shape, shared.layout)
+
+    def _slice(self, shared: Shared, shape: tuple[int, ...]) -> Tensor:
+        # In the memory order that a model of its own would have: other orders may give other last digits.
+        return cut(getattr(self, shared.name), shape, shared.layout).contiguous()
+
+    def _fill(self, found: Survey) -> None:
+        """Take the initial values from models that were built for real."""
+        for architecture in found.cover:
+            with torch.enable_grad(), self.space.answers(architecture, Path) as context:
+                model = self.space.create()
+            known: set[int] = set()
+            for slot in slots(model, cast(Path, context).placed):
+                shared, tensor = self._shared.get(slot.key), slot.tensor
+                if shared is None or id(tensor) in known:
+                    continue
+                known.add(id(tensor))
+                if shared.name not in self._parameters and shared.name not in self._buffers:
+                    self._add(shared, tensor)
+        for key, shared in self._shared.items():
+            assert shared.name in self._parameters or shared.name in self._buffers, key
+
+    def _add(self, shared: Shared, tensor: Tensor) -> None:
+        value = tensor.detach()
+        if value.shape != shared.shape:  # no model has all dimensions at their greatest
+            value = _grown(value, shared)
+        if isinstance(tensor, nn.Parameter):
+            if value is tensor.detach() or value.data_ptr() == tensor.data_ptr():
+                self.register_parameter(shared.name, tensor)
+            else:
+                self.register_parameter(shared.name, nn.Parameter(value, requires_grad=tensor.requires_grad))
+        else:
+            self.register_buffer(shared.name, value.clone())
+
+
+def _grown(value: Tensor, shared: Shared) -> Tensor:
+    """A tensor of the greatest shape whose part is `value`, and whose rest has the same mean and deviation."""
+    whole = value.new_empty(shared.shape)
+    if value.is_floating_point() and value.numel() > 1:
+        whole.normal_(float(value.mean()), float(value.std()))
+    else:
+        whole.fill_(value.flatten()[0] if value.numel() else 0)
+    if all(chunks == 1 for chunks in shared.layout.chunks):
+        cut(whole, value.shape, shared.layout).copy_(value)
+    return whole
+
+
+def _named(found: Survey) -> dict[Key, Shared]:
+    """A name for each shared tensor: its path, and where tensors of several kinds have one path, the kind."""
+    paths: dict[str, int] = {}
+    for key in found.shapes:
+        paths[key.path] = paths.get(key.path, 0) + 1
+    return {
+        key: Shared(
+            (key.path if paths[key.path] == 1 else f"{key.path}:{key.kind}:{key.ndim}").replace(".", "/"),
+            shape,
+            found.layouts[key],
+        )
+        for key, shape in found.shapes.items()
+    }
+
+
+RANDOM = frozenset(
+    {
+        "kaiming_normal_",
+        "kaiming_uniform_",
+        "normal_",
+        "orthogonal_",
+        "sparse_",
+        "trunc_normal_",
+        "uniform_",
+        "xavier_normal_",
+        "xavier_uniform_",
+    }
+)
+"""Methods that fill weights with random numbers, which nobody needs where they are replaced."""
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves weights as memory was: constructors are quick, and what they compute otherwise is right."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", None) in RANDOM:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+class building:  # noqa: N801 (a context manager, and used like a function)
+    """Builds skeletons: gradients on, no random numbers drawn, weights not filled."""
+
+    def __enter__(self) -> None:
+        self._grad = torch.enable_grad()
+        self._random = torch.random.fork_rng(devices=[])
+        self._mode = _Unfilled()
+        self._grad.__enter__()
+        self._random.__enter__()
+        self._mode.__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *error: Any) -> None:
+        self._mode.__exit__(*error)  # type: ignore[no-untyped-call]
+        self._random.__exit__(*error)
+        self._grad.__exit__(*error)
