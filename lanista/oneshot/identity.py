@@ -8,7 +8,7 @@ depend on what else was chosen: `layers.2[block=conv].0.weight`. Three rules mak
 * a candidate of a question is called by its name, too: `body[block=conv]`;
 * a repetition, or a candidate in a `Cell`, by its own name alone, wherever its place in the list is.
 
-The classes that a position goes through belong to it: what `choice` builds of two classes shares nothing.
+What a plain `choice` builds of two classes shares a tensor where its name, and the class that holds it, are the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor, nn
-from torch.fx import GraphModule
 from torch.nn.utils.parametrize import is_parametrized
 
 from lanista.nn.mixture import Relaxation, Whole
@@ -32,8 +31,7 @@ class Key(NamedTuple):
 
     Attributes:
         path: its position, in words.
-        kind: classes of the module that holds it and of those that this one is in, by module and name, without plain
-            containers: a batch norm and a layer norm share nothing.
+        kind: class of the module that holds it, by module and name: a batch norm and a layer norm share nothing.
         ndim: number of its dimensions.
     """
 
@@ -165,15 +163,11 @@ class Mixing(Path):
         """Some questions are not asked: a cell's, where it is mixed."""
 
 
-PLAIN = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-"""Containers that only hold others: what they are called says nothing."""
-
-
 def slots(model: nn.Module, placed: Mapping[int, Placed]) -> Iterator[Slot]:
     """All places of tensors in a model, tied ones too; a module that stands at several places is visited once."""
     known = placed.get(id(model))
     path = "" if known is None else (known.place or "") + known.marked
-    return _slots(model, _Where(path, "", None), placed, set())
+    return _slots(model, _Where(path, None), placed, set())
 
 
 class _Where(NamedTuple):
@@ -181,12 +175,10 @@ class _Where(NamedTuple):
 
     Attributes:
         path: its own.
-        kinds: the classes that it is in.
         owner: of what is a parametrization's: the module, and its name for the tensor.
     """
 
     path: str
-    kinds: str
     owner: tuple[nn.Module, str] | None
 
     def within(self, segment: str) -> str:
@@ -203,23 +195,21 @@ def _slots(module: nn.Module, where: _Where, placed: Mapping[int, Placed], seen:
             path = where.path + addition
             yield from _slots(part, where._replace(path=path if where.path else path.lstrip(".")), placed, seen)
         return
-    kinds = where.kinds
-    if type(module) not in PLAIN and not isinstance(module, GraphModule):
-        kinds += f"/{type(module).__module__}.{type(module).__qualname__}"
+    kind = f"{type(module).__module__}.{type(module).__qualname__}"
     for table, buffer in ((module._parameters, False), (module._buffers, True)):
         for name, tensor in table.items():
             if tensor is not None:
                 owner, role = where.owner or (module, name)
-                yield Slot(module, name, Key(where.within(name), kinds, tensor.dim()), buffer, owner, role)
+                yield Slot(module, name, Key(where.within(name), kind, tensor.dim()), buffer, owner, role)
     parametrized = is_parametrized(module)
     for segment, child in segments(module, placed):
         if isinstance(child, Whole) and child.spliced and segment.isdigit():
-            yield from _slots(child, where._replace(kinds=kinds), placed, seen)
+            yield from _slots(child, where, placed, seen)
             continue
-        below = _Where(where.within(segment), kinds, where.owner)
+        below = _Where(where.within(segment), where.owner)
         if parametrized and segment == "parametrizations":
             for role, list_ in child.named_children():
-                yield from _slots(list_, _Where(below.within(role), kinds, (module, role)), placed, seen)
+                yield from _slots(list_, _Where(below.within(role), (module, role)), placed, seen)
         else:
             yield from _slots(child, below, placed, seen)
 
