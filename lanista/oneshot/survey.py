@@ -15,8 +15,8 @@ from torch.nn.parameter import is_lazy
 
 from lanista.errors import LanistaError, OneShotError
 from lanista.model import ModelSpace
-from lanista.oneshot.identity import Key, Mixing, Path, slots
-from lanista.oneshot.slices import Layout, cut, layout
+from lanista.oneshot.identity import Key, Mixing, Path, Slot, slots
+from lanista.oneshot.slices import Entries, Layout, cut, layout
 from lanista.space.decision import Decision
 from lanista.space.domain import Architecture, Value, is_number, key
 from lanista.space.probe import UNBUILDABLE
@@ -84,7 +84,7 @@ class _Surveyor:
         self.found = Survey()
         self._builder = builder
         self._realised: dict[Key, tuple[int, Plan]] = {}
-        self._widest: dict[Key, Tensor] = {}
+        self._widest: dict[Key, tuple[Tensor, Entries]] = {}
         self.raised: dict[Key, int] = {}
 
     def visit(self, plan: Plan) -> tuple[bool, Path]:
@@ -92,7 +92,7 @@ class _Surveyor:
         model, context = self._builder.skeleton(*plan)
         new, known = False, set[int]()
         doubtful: list[Key] = []
-        for slot in slots(model, context.placed):
+        for slot in slots(model, context):
             tensor = slot.tensor
             if is_lazy(tensor):
                 raise OneShotError(
@@ -115,19 +115,22 @@ class _Surveyor:
             self.found.shapes[slot.key] = most
             if slot.key not in self._realised or tensor.numel() > self._realised[slot.key][0]:
                 self._realised[slot.key] = tensor.numel(), plan
-            if slot.buffer and not isinstance(slot.module, _NormBase) and not self._agrees(slot.key, tensor):
+            if slot.buffer and not isinstance(slot.module, _NormBase) and not self._agrees(slot):
                 doubtful.append(slot.key)
         if any(name not in self.found.private for name in doubtful):
             self._settle(plan, doubtful)
         return new, context
 
-    def _agrees(self, name: Key, value: Tensor) -> bool:
+    def _agrees(self, slot: Slot) -> bool:
         """Whether a buffer is a part of the widest one that was met, or that of this one."""
-        known = self._widest.setdefault(name, value)
-        wide, narrow = (known, value) if known.numel() >= value.numel() else (value, known)
-        self._widest[name] = wide
+        value, layouts = slot.tensor, self.found.layouts
+        known, entries = self._widest.setdefault(slot.key, (value, slot.entries))
+        (wide, before), (narrow, which) = (known, entries), (value, slot.entries)
+        if known.numel() < value.numel():
+            (wide, before), (narrow, which) = (value, slot.entries), (known, entries)
+        self._widest[slot.key] = wide, before
         try:
-            return torch.equal(cut(wide, narrow.shape, self.found.layouts[name]), narrow)
+            return torch.equal(cut(wide, narrow.shape, layouts[slot.key], () if before else which), narrow)
         except OneShotError:
             return False
 
@@ -138,7 +141,7 @@ class _Surveyor:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 model, context = self._builder.model(*plan)
-            values.append({slot.key: slot.tensor for slot in slots(model, context.placed) if slot.buffer})
+            values.append({slot.key: slot.tensor for slot in slots(model, context) if slot.buffer})
         self.found.private.update(name for name in doubtful if torch.equal(values[0][name], values[1][name]))
 
     def result(self) -> Survey:
