@@ -33,6 +33,7 @@ class Differentiable(Method):
 
     mixes = True
     learns = True
+    plain = True
     alphas: dict[str, nn.Parameter]
 
     def __init__(
