@@ -23,6 +23,7 @@ from lanista.oneshot.reduction import average
 from lanista.oneshot.supernet import Supernet
 from lanista.space.domain import Architecture, is_integer
 from lanista.strategy.base import Strategy
+from lanista.strategy.deduplicated import Deduplicated
 from lanista.strategy.evolution import RegularizedEvolution
 
 logger = logging.getLogger("lanista")
@@ -171,6 +172,11 @@ class Method(ABC):
         """The same, of torch, on the CPU."""
         return torch.Generator().manual_seed(self.random(purpose).getrandbits(63))
 
+    @property
+    def options(self) -> dict[str, list[str]]:
+        """What the options are called, by name of the relaxation, in the order in which `strengths` has them."""
+        return {name: list(relaxation.titles) for name, relaxation in self.network.relaxations.items()}
+
     def log(self, metrics: Mapping[str, float] | None = None) -> None:
         """Take note of how strong options are now, and of metrics by name; once in an epoch, say."""
         self.history.append({"step": self.count, "metrics": dict(metrics or {}), "strengths": self.strengths()})
@@ -203,7 +209,7 @@ class Method(ABC):
 
     def searcher(self) -> Strategy:
         """What searches the trained supernet, where the method itself finds no architecture stronger than others."""
-        return RegularizedEvolution(population_size=20, sample_size=5)
+        return Deduplicated(RegularizedEvolution(population_size=20, sample_size=5))
 
     def fit(  # noqa: PLR0913 (all but three by name)
         self,
