@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from lanista.errors import EvaluatorError
 from lanista.evaluator.base import Sharing
+from lanista.evaluator.cycle import cycle
 from lanista.evaluator.data import TRAIN, VAL, Data, Draws
 from lanista.evaluator.distributed import Ranks, processes
 from lanista.evaluator.framework import MisconfigurationException, is_overridden, pl, quiet
@@ -188,17 +189,7 @@ class Training:
             raise EvaluatorError("the architecture is learnt by validation data; give val_dataloaders, or a datamodule")
         feed.trainer = None
         feed.setup("fit")
-        loader = _single(feed.val_dataloader())
-        position = 0
-        while True:
-            count = 0
-            for batch in loader:
-                count += 1
-                position += 1
-                if position > start:
-                    yield batch
-            if not count:
-                raise EvaluatorError("val_dataloaders gave no batch; give at least one")
+        return cycle(_single(feed.val_dataloader()), start, draws.seed)
 
     def _job(self, model: nn.Module, trial: Trial, again: bool) -> bytes:
         """What the other processes of a run get."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from lanista.errors import OneShotError
+from lanista.evaluator.cycle import cycle
 from lanista.evaluator.recalibration import recalibrate
 from lanista.evaluator.task import seed_all
 
@@ -71,10 +72,9 @@ class Fitting:
     def batches(self, epoch: int) -> Iterator[tuple[Any, Any]]:
         """The training batches of an epoch, each with a validation batch, or None where there are none."""
         seed_all((self.seed + epoch) % 2**32)
-        for number, loader in enumerate((self.train, self.valid)):
-            for generator in _generators(loader):
-                generator.manual_seed(self.seed + 2 * epoch + number)
-        valid = itertools.repeat(None) if self.valid is None else self._endless(self.valid)
+        for generator in _generators(self.train):
+            generator.manual_seed(self.seed + epoch)
+        valid = itertools.repeat(None) if self.valid is None else cycle(self.valid, epoch * self.steps, self.seed)
         for train, other in zip(self.train, valid, strict=False):
             yield self._moved(train), None if other is None else self._moved(other)
 
@@ -137,15 +137,6 @@ class Fitting:
             self.scheduler.load_state_dict(content["scheduler"])
         state: dict[str, Any] = content["method"]
         return state
-
-    def _endless(self, loader: Iterable[Any]) -> Iterator[Any]:
-        while True:
-            empty = True
-            for batch in loader:
-                empty = False
-                yield batch
-            if empty:
-                raise OneShotError("the validation data gave no batch; give at least one")
 
     def _moved(self, batch: Any) -> Any:
         return tree_map(lambda leaf: leaf.to(self.device) if isinstance(leaf, Tensor) else leaf, batch)
