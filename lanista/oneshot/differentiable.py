@@ -38,6 +38,7 @@ class Differentiable(Method):
 
     mixes = True
     learns = True
+    plain = True
     alphas: dict[str, nn.Parameter]
     betas = (0.5, 0.999)
 

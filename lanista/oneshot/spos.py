@@ -21,6 +21,8 @@ class SPOS(Method):
     latency holds in training too. The search itself is the second phase: any strategy, on the trained supernet.
     """
 
+    plain = True
+
     def passes(self, train: Any, loss: Loss) -> Iterator[Tensor]:
         architecture = self.network.supernet.space.decisions.sample(self.random())
         yield loss(self.network.sub(architecture), train)
