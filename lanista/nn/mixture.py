@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -18,6 +19,10 @@ from lanista.space.domain import Architecture, Value, key
 
 Option: TypeAlias = Callable[..., Tensor]
 """What an option computes: a module, or a function, that returns a tensor."""
+
+Portion: TypeAlias = Callable[..., Tensor]
+"""Runs layers on a part of their inputs: called with a function that mixes, layers and inputs, it calls the function
+with narrower layers and less, and returns what it makes of the mixture."""
 
 Strengths: TypeAlias = Sequence[Sequence[float]]
 """How strong each option is, from 0: rows of numbers."""
@@ -32,12 +37,14 @@ class Mixture:
         runs: for each row, the options that run, in ascending order; None: all.
         watched: for each row, options that do not run, and whose weights get the gradient all the same that they
             would have: they are computed in the backward pass, one after another, and keep no memory (ProxylessNAS).
+        portion: through what layers are run; None: as they are.
         exact: the weights are whole numbers: with one option of weight 1 the mixture is that option's output itself.
     """
 
     weights: Tensor
     runs: tuple[tuple[int, ...], ...] | None = None
     watched: tuple[tuple[int, ...], ...] | None = None
+    portion: Portion | None = None
     exact: bool = False
 
     def running(self, row: int) -> Sequence[int]:
@@ -46,6 +53,8 @@ class Mixture:
 
     def mix(self, row: int, options: Sequence[Option], *inputs: Any) -> Tensor:
         """The mixture of what the options of a row make of the inputs; zeros like the first input if none runs."""
+        if self.portion is not None and all(isinstance(option, nn.Module) for option in options):
+            return self.portion(partial(replace(self, portion=None).mix, row), options, *inputs)
         runs = self.running(row)
         if not runs:
             return torch.zeros_like(inputs[0])
@@ -141,6 +150,7 @@ class Relaxation:
         place: the strengths, 0 and whole numbers, that stand for an architecture: what runs, and how often.
         titles: what the options are called.
         drawn: how many options of a row are chosen together.
+        rivals: whether rows compete, because in the end few of them count.
         mixture: what the next forward pass does.
     """
 
@@ -152,6 +162,7 @@ class Relaxation:
     place: Callable[[Architecture], list[list[float]]]
     titles: tuple[str, ...]
     drawn: int = 1
+    rivals: bool = False
     mixture: Mixture | None = None
 
 

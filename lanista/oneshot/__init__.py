@@ -9,6 +9,7 @@ _HOMES = {
     "GDAS": "lanista.oneshot.gdas",
     "Method": "lanista.oneshot.method",
     "Network": "lanista.oneshot.network",
+    "PCDARTS": "lanista.oneshot.pcdarts",
     "Penalty": "lanista.oneshot.cost",
     "ProxylessNAS": "lanista.oneshot.proxylessnas",
     "SPOS": "lanista.oneshot.spos",

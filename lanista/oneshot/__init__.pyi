@@ -5,6 +5,7 @@ from lanista.oneshot.fbnet import FBNet as FBNet
 from lanista.oneshot.gdas import GDAS as GDAS
 from lanista.oneshot.method import Method as Method
 from lanista.oneshot.network import Network as Network
+from lanista.oneshot.pcdarts import PCDARTS as PCDARTS
 from lanista.oneshot.proxylessnas import ProxylessNAS as ProxylessNAS
 from lanista.oneshot.spos import SPOS as SPOS
 from lanista.oneshot.supernet import Supernet as Supernet
