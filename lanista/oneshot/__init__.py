@@ -4,6 +4,8 @@ from lanista.lazy import exports
 
 _HOMES = {
     "DARTS": "lanista.oneshot.darts",
+    "Found": "lanista.oneshot.found",
+    "Inherited": "lanista.oneshot.inherited",
     "Method": "lanista.oneshot.method",
     "Network": "lanista.oneshot.network",
     "Penalty": "lanista.oneshot.cost",
