@@ -4,11 +4,15 @@ from lanista.lazy import exports
 
 _HOMES = {
     "DARTS": "lanista.oneshot.darts",
+    "DrNAS": "lanista.oneshot.drnas",
+    "FBNet": "lanista.oneshot.fbnet",
     "Found": "lanista.oneshot.found",
+    "GDAS": "lanista.oneshot.gdas",
     "Inherited": "lanista.oneshot.inherited",
     "Method": "lanista.oneshot.method",
     "Network": "lanista.oneshot.network",
     "Penalty": "lanista.oneshot.cost",
+    "ProxylessNAS": "lanista.oneshot.proxylessnas",
     "SPOS": "lanista.oneshot.spos",
     "Supernet": "lanista.oneshot.supernet",
 }

@@ -188,16 +188,27 @@ class Method(ABC):
         return self.network.sub(self.best()[0])
 
     def best(self, k: int = 1) -> list[Architecture]:
-        """The `k` strongest architectures that keep the space's limits, the strongest first.
+        """The `k` strongest architectures that keep the space's limits, the strongest first; fewer if there are fewer.
 
         The strength of an architecture is the product of the strengths of its options. For methods that find none
         stronger than others it is a random sample: search the supernet for the best then.
+
+        Raises:
+            OneShotError: `k` is no integer of at least 1.
         """
+        if not is_integer(k) or k < 1:
+            raise OneShotError(f"k is {k!r}; give an integer of at least 1")
         strengths = self.strengths()
-        if strengths is None:
-            random = Random(self.seed)
-            return [self.network.supernet.space.decisions.sample(random) for _ in range(k)]
-        return self.network.strongest(strengths, k)
+        if strengths is not None:
+            return self.network.strongest(strengths, k)
+        space, random = self.network.supernet.space.decisions, Random(self.seed)
+        found: dict[str, Architecture] = {}
+        for _ in range(100 * k):
+            if len(found) == k:
+                break
+            architecture = space.sample(random)
+            found[space.key(architecture)] = architecture
+        return list(found.values())
 
     def state_dict(self) -> dict[str, Any]:
         """All that a search needs to go on, beside the supernet's and the optimizer's states: tensors and numbers."""
