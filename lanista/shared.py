@@ -110,8 +110,8 @@ class Shared:
         self.strategy = Initial(searcher, self.found(FIRST)) if self.found(1) else searcher
 
     def found(self, k: int) -> list[Architecture]:
-        """The architectures that the method finds strongest; none if it finds none stronger than others."""
-        return [] if self.method.strengths() is None else self.method.best(k)
+        """The architectures that the method finds best; none if it does not learn which are."""
+        return self.method.best(k) if self.method.learns else []
 
     def report(
         self,
@@ -138,11 +138,16 @@ class Shared:
                 numpy.array([size(trial.architecture) for trial in done]),
             )
             lines.append(f"rank correlation of these scores with the number of parameters: {rho:.2f}")
+        if done:
+            lines += [f"warning: {text}" for text in self.method.warnings(self._own(done[0].architecture))]
         lines.append(
             "Shared weights rank architectures, they do not measure them. "
             + ("experiment.trust() finds out how well they rank" if trusts else HOW_TO_TRUST)
         )
         return "\n".join(lines)
+
+    def _own(self, architecture: Architecture) -> Architecture:
+        return self._space.decisions.complete(architecture)
 
     def _train(self, folder: Path) -> None:
         seed_all(self._seed)
