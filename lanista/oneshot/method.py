@@ -301,6 +301,7 @@ class Method(ABC):
             [value for _, value in pairs],
             network.supernet,
             self.history,
+            self.options,
             [],
             fitting.prepare,
         )
