@@ -209,7 +209,9 @@ def _paint(canvas: Canvas, panel: _Panel, corner: tuple[float, float], top: floa
     left, right, high, low = x + LEFT, x + WIDTH - RIGHT, y + TOP, y + HEIGHT - BOTTOM
     canvas.open(title=_told(panel))
     canvas.rect(x, y, WIDTH, HEIGHT, "panel")
-    canvas.text(x + RIGHT, y + 18, _fitting(panel.title, WIDTH - 2 * RIGHT, 12, bold=True), "bold")
+    room = WIDTH - 2 * RIGHT
+    size, style = (12, "bold") if text_width(panel.title, 12, bold=True) <= room else (10, "small bold")
+    canvas.text(x + RIGHT, y + 18, _fitting(panel.title, room, size, bold=True), style)
     for value, level in ((top, high), (top / 2, (high + low) / 2), (0.0, low)):
         canvas.line([(left, level), (right, level)])
         canvas.text(left - 5, level + 3.5, f"{value:g}", "small dim end")

@@ -13,7 +13,7 @@ from torch import nn
 
 from lanista import ModelSpace, draw
 from lanista.draw.strength import HEIGHT, POINTS, WIDTH
-from lanista.draw.svg import STYLE
+from lanista.draw.svg import STYLE, text_width
 from lanista.errors import OneShotError
 from lanista.nn import Cell, LayerChoice
 from lanista.oneshot import DARTS
@@ -127,6 +127,16 @@ def test_many_panels_and_long_searches_stay_on_a_page():
     assert 1.2 < width / height < 2 and height < 9 * HEIGHT
     assert all(len(line) <= POINTS + 1 for panel in curves(root) for line in panel.values())
     assert words(root).count("10,000") == 40
+
+
+def test_long_names_are_written_small_before_they_are_shortened():
+    names = ["b/op", "stages/0/blocks/1/kernel_and_more", "stages/" * 20 + "op"]
+    root = check(draw.strengths(noted({name: [[1, 0, 0]] for name in names}), dict.fromkeys(names, OPS)))
+    titles = [group.find(f"{SPACE}text") for group in groups(root)]
+    assert [title.get("class") for title in titles] == ["bold", "small bold", "small bold"]
+    assert [title.text for title in titles[:2]] == names[:2] and "…" in titles[2].text
+    assert all(text_width(title.text, 10, bold=True) < WIDTH for title in titles)
+    assert groups(root)[2].find(f"{SPACE}title").text.startswith(names[2])
 
 
 def test_what_is_no_finite_number_is_left_out_and_said():
