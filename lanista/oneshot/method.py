@@ -324,6 +324,7 @@ class Method(ABC):
             [value for _, value in pairs],
             network.supernet,
             self.history,
+            self.options,
             self.warnings(pairs[0][0]),
             fitting.prepare,
         )
