@@ -265,7 +265,7 @@ def _node_relaxation(label: str, domain: Categorical, place: tuple[int, int]) ->
         return found
 
     labels = tuple(f"{label}/{what}_{node}_{k}" for k in range(count) for what in ("op", "input"))
-    return Relaxation(f"{label}/{node}", node, len(names), labels, pick, find)
+    return Relaxation(f"{label}/{node}", node, len(names), labels, pick, find, tuple(map(str, names)))
 
 
 class MixedCell(Mixed):

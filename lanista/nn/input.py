@@ -146,6 +146,7 @@ def _relaxation(label: str, domain: Domain) -> Relaxation:
             (label,),
             lambda strengths: {label: [names[index] for index in strongest(strengths[0], least)]},
             lambda architecture: [[float(index in position(architecture)) for index in range(len(names))]],
+            tuple(map(str, names)),
             drawn=least,
         )
 
@@ -160,7 +161,7 @@ def _relaxation(label: str, domain: Domain) -> Relaxation:
         chosen = position(architecture)
         return [[float(index not in chosen), float(index in chosen)] for index in range(len(names))]
 
-    return Relaxation(label, len(names), 2, (label,), pick, place)
+    return Relaxation(label, len(names), 2, (label,), pick, place, ("no", "yes"))
 
 
 class MixedInput(Mixed):

@@ -128,6 +128,7 @@ class Relaxation:
         labels: the decisions that are answered.
         pick: the answers, label -> value, that fit strengths best.
         place: the strengths, 0 and whole numbers, that stand for an architecture: what runs, and how often.
+        titles: what the options are called.
         drawn: how many options of a row are chosen together.
         mixture: what the next forward pass does.
     """
@@ -138,6 +139,7 @@ class Relaxation:
     labels: tuple[str, ...]
     pick: Callable[[Strengths], Architecture]
     place: Callable[[Architecture], list[list[float]]]
+    titles: tuple[str, ...]
     drawn: int = 1
     mixture: Mixture | None = None
 
@@ -197,4 +199,4 @@ def one_of(label: str, values: Sequence[Value]) -> Relaxation:
             row[position[key(architecture[label])]] = 1.0
         return [row]
 
-    return Relaxation(label, 1, len(values), (label,), pick, place)
+    return Relaxation(label, 1, len(values), (label,), pick, place, tuple(map(str, values)))

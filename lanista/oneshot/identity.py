@@ -176,7 +176,7 @@ def segments(module: nn.Module, placed: Mapping[int, Placed]) -> list[tuple[str,
         else:
             segment = name
         if known is not None:
-            segment += "".join(f"[{mark}]" for mark in known.marks)
+            segment += "".join(f"[{mark}]" for mark in reversed(known.marks))
         if name.isdigit():  # of two repetitions in one list; a cell's operations of one place are one
             counts[segment] = counts.get(segment, 0) + 1
             segment += f"#{counts[segment]}" if counts[segment] > 1 else ""
