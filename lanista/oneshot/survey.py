@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
 
-from lanista.errors import OneShotError
+from lanista.errors import ArchitectureError, OneShotError
 from lanista.model import ModelSpace
 from lanista.oneshot.identity import Key, Path, slots
 from lanista.oneshot.slices import Layout, cut, layout
@@ -123,11 +123,14 @@ class _Surveyor:
 
 def survey(space: ModelSpace, include: Sequence[Architecture], skeleton: Skeleton) -> Survey:
     """Build models until they bring nothing new."""
-    surveyor = _Surveyor(skeleton)
+    surveyor, random = _Surveyor(skeleton), Random(0)
     for architecture in (*include, *_planned(space.decisions)):
-        surveyor.visit(architecture)
+        try:  # limits are no matter here: all options have weights
+            surveyor.visit(architecture)
+        except ArchitectureError:  # but that a question makes, such as the number of edges of a cell
+            surveyor.visit(space.decisions.repair(architecture, random))
     if space.decisions.size > 2 * PATIENCE:
-        random, waited = Random(0), 0
+        waited = 0
         for _ in range(MOST):
             waited = 0 if surveyor.visit(space.decisions.sample(random)) else waited + 1
             if waited == PATIENCE:
@@ -136,16 +139,15 @@ def survey(space: ModelSpace, include: Sequence[Architecture], skeleton: Skeleto
 
 
 def _planned(space: SearchSpace) -> Iterator[Architecture]:
-    """Extremes, and each value of each decision at least once; all architectures of a small space."""
+    """Extremes, and each value of each decision at least once, limits or not; all architectures of a small space."""
     if space.size <= 2 * PATIENCE:
-        yield from space.grid()
+        yield from SearchSpace(space).grid()
         return
-    random, met = Random(0), set[object]()
+    met = set[object]()
 
     def noted(architecture: Architecture) -> Architecture:
-        kept = space.repair(space.validate(architecture), random)
-        met.update((label, key(value)) for label, value in kept.items())
-        return kept
+        met.update((label, key(value)) for label, value in architecture.items())
+        return architecture
 
     options = {decision.label: _options(decision) for decision in space}
     yield noted(space.decide(lambda decision: _greatest(options[decision.label])))
