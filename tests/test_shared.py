@@ -137,24 +137,24 @@ KILLED = """
     from tests.test_shared import make, train
     from lanista.oneshot import DARTS
     logging.basicConfig(level=logging.INFO)
-    make({file!r}, DARTS(learning_rate=0.05), train(40)).run(max_trials=3)
+    make({file!r}, DARTS(learning_rate=0.05), train(16)).run(max_trials=3)
 """
 
 
 def test_killed_while_the_supernet_trains_it_goes_on(tmp_path):
-    whole = make(tmp_path / "whole.db", DARTS(learning_rate=0.05), train(40))
+    whole = make(tmp_path / "whole.db", DARTS(learning_rate=0.05), train(16))
     whole.run(max_trials=3)
     script = tmp_path / "run.py"
     script.write_text(textwrap.dedent(KILLED.format(root=str(ROOT), file=str(tmp_path / "test.db"))))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([sys.executable, script], stderr=subprocess.PIPE, text=True, env=environment) as run:
         for line in run.stderr:
-            if "validation 5" in line:
+            if "validation 3" in line:
                 run.send_signal(signal.SIGKILL)
                 break
     assert run.returncode == -signal.SIGKILL
     assert list(tmp_path.glob("test.artifacts/test/supernet/training/last.ckpt"))
-    experiment = make(tmp_path / "test.db", DARTS(learning_rate=0.05), train(40))
+    experiment = make(tmp_path / "test.db", DARTS(learning_rate=0.05), train(16))
     experiment.run(max_trials=3)
     assert told(experiment) == told(whole)
     one, other = (

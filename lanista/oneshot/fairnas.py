@@ -67,10 +67,10 @@ class FairNAS(Sampling):
                     f"{decision.label!r} has {domain.size} values ({domain.describe()}), and FairNAS trains each "
                     "equally often; give a list of fewer, or train with SPOS"
                 )
-        self._listed = {decision.label: list(decision.domain.grid()) for decision in space}
-        self.asked = dict.fromkeys(self._listed, 0)
-        greatest = max(self._listed, key=lambda label: len(self._listed[label]), default=None)
-        self.turns = self.paths or (1 if greatest is None else len(self._listed[greatest]))
+        self._decks = {decision.label: list(decision.domain.grid()) for decision in space}
+        self.asked = dict.fromkeys(self._decks, 0)
+        greatest = max(self._decks, key=lambda label: len(self._decks[label]), default=None)
+        self.turns = self.paths or (1 if greatest is None else len(self._decks[greatest]))
         if self.paths is None and self.turns > MOST:
             raise OneShotError(
                 f"{greatest!r} has {self.turns} options, and a step would train as many paths; say how many: "
@@ -86,7 +86,7 @@ class FairNAS(Sampling):
 
     def _dealt(self, decision: Decision) -> Value:
         """The next card of a decision's deck."""
-        label, options = decision.label, self._listed[decision.label]
+        label, options = decision.label, self._decks[decision.label]
         deck, card = divmod(self.asked[label], len(options))
         self.asked[label] += 1
         order = Random(f"{self.seed}/{label}/{deck}").sample(range(len(options)), len(options))

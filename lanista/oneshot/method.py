@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lanista import setting
 from lanista.errors import OneShotError
 from lanista.model import ModelSpace
+from lanista.oneshot.collapse import diagnose, premature
 from lanista.oneshot.fitting import Criterion, Fitting, Metric
 from lanista.oneshot.found import Found, ranked, search
 from lanista.oneshot.network import Network
@@ -31,6 +32,10 @@ logger = logging.getLogger("lanista")
 
 Loss: TypeAlias = Callable[[nn.Module, Any], Tensor]
 """Called with a model and a batch; returns the loss, a scalar that a gradient goes back from."""
+
+
+Judge: TypeAlias = Callable[[nn.Module, Any], "float | Tensor"]
+"""Called with a model and a batch; returns a number, greater is better."""
 
 
 class Method(ABC):
@@ -60,12 +65,15 @@ class Method(ABC):
         plain: whether it makes one pass in a step, and does not look at its loss.
         network: of the supernet; there after `start`.
         count: how many steps were made.
+        judge: says how good a model is on a batch, greater is better, where that is known to a search: `fit` sets it to
+            its metric.
         history: what `log` took note of: dictionaries with the number of steps, the metrics, and the strengths.
     """
 
     mixes = False
     learns = False
     plain = False
+    judge: Judge | None
     history: list[dict[str, Any]]
     network: Network
     count: int
@@ -88,6 +96,7 @@ class Method(ABC):
         if self.mixes:
             network.require(f"search with {type(self).__name__}")
         self.network, self.steps, self.seed, self.count, self.history = network, steps, seed, 0, []
+        self.judge = None
         self.prepare()
 
     def prepare(self) -> None:  # noqa: B027 (most methods need nothing)
@@ -187,9 +196,18 @@ class Method(ABC):
         """Take note of how strong options are now, and of metrics by name; once in an epoch, say."""
         self.history.append({"step": self.count, "metrics": dict(metrics or {}), "strengths": self.strengths()})
 
+    def warnings(self, architecture: Architecture) -> list[str]:
+        """Why to doubt that an architecture was chosen for good reasons; see `lanista.oneshot.collapse`."""
+        found = diagnose(self.network, architecture, self.strengths()).messages
+        for entry in self.history:
+            progress = entry["step"] / self.steps
+            if entry["strengths"] is not None and (early := premature(entry["strengths"], progress)):
+                return [*found, early]
+        return found
+
     def representative(self) -> nn.Module:
-        """The model that stands for all now: the strongest, or the default where none is stronger than others."""
-        if self.strengths() is None:
+        """The model that stands for all now: the best; for methods that do not learn which is, the default."""
+        if not self.learns:
             return self.network.sub(self.network.supernet.space.decisions.default())
         return self.network.sub(self.best()[0])
 
@@ -270,6 +288,7 @@ class Method(ABC):
         plan = None if scheduler is None else scheduler(made)
         fitting = Fitting(supernet, train, valid, loss, metric, made, plan, supernet.device, seed, recalibrated)
         self.start(supernet, steps=epochs * fitting.steps, seed=seed)
+        self.judge = None if metric is None else fitting.batch_metric
         home = None if folder is None else Path(folder)
         state = None if home is None else fitting.load(home)
         if state is not None:
@@ -296,7 +315,7 @@ class Method(ABC):
 
         if fitting.valid is None:
             tried = [(architecture, math.nan) for architecture in self.best(k)]
-        elif self.strengths() is None:
+        elif not self.learns:
             tried = search(self.searcher(), space, score, evaluations, self.seed)
         else:
             tried = [(architecture, score(architecture)) for architecture in self.best(k)]
@@ -306,7 +325,8 @@ class Method(ABC):
             [value for _, value in pairs],
             network.supernet,
             self.history,
-            [],
+            self.options,
+            self.warnings(pairs[0][0]),
             fitting.prepare,
         )
 
