@@ -194,7 +194,7 @@ class MixedInput(Mixed):
     def _each(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor | int]:
         mixture, used = self.mixture, self.mixture.weights[:, 1]
         terms = [mixture.mix(row, [torch.zeros_like, _same], x) for row, x in enumerate(inputs)]
-        if not mixture.exact:
+        if not mixture.exact or mixture.weights.requires_grad:
             # Where less than one input is used on the whole, the mean is that of zeros with it, as in an exact mixture.
             return sum(terms[1:], terms[0]), used.sum().clamp(min=1).to(terms[0].device)
         # Nothing is added where an input is left out.

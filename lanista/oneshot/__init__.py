@@ -14,6 +14,7 @@ _HOMES = {
     "Inherited": "lanista.oneshot.inherited",
     "Method": "lanista.oneshot.method",
     "Network": "lanista.oneshot.network",
+    "PCDARTS": "lanista.oneshot.pcdarts",
     "Penalty": "lanista.oneshot.cost",
     "ProgressiveShrinking": "lanista.oneshot.shrinking",
     "ProxylessNAS": "lanista.oneshot.proxylessnas",

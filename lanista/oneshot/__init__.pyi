@@ -10,6 +10,7 @@ from lanista.oneshot.gdas import GDAS as GDAS
 from lanista.oneshot.inherited import Inherited as Inherited
 from lanista.oneshot.method import Method as Method
 from lanista.oneshot.network import Network as Network
+from lanista.oneshot.pcdarts import PCDARTS as PCDARTS
 from lanista.oneshot.proxylessnas import ProxylessNAS as ProxylessNAS
 from lanista.oneshot.randomsharing import RandomSharing as RandomSharing
 from lanista.oneshot.sandwich import Sandwich as Sandwich

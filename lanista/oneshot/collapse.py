@@ -228,7 +228,8 @@ def _weights(supernet: Supernet, architecture: Architecture) -> dict[str, list[t
 
 
 def _variants(architecture: Architecture, options: Mapping[str, list[Value]]) -> Iterator[Architecture]:
-    """Architectures with all options: first of all decisions together, then one by one, for those that were hidden."""
+    """The architecture, and others with all options: of all decisions together, then one by one, for hidden ones."""
+    yield architecture
     for index in range(max(map(len, options.values()), default=0)):
         yield {**architecture, **{label: values[index % len(values)] for label, values in options.items()}}
     for label, values in options.items():

@@ -37,8 +37,9 @@ class FairNAS(Sampling):
     The gradients of a step's paths are summed, as in the paper's algorithm 1: parts that are in each path have as many
     times the gradient.
 
-    Limits and priors make some options rarer than others, and are refused: train without them, and search within the
-    limits; or train with `SPOS`.
+    A path that misses a limit of the space is moved into the limits, so that options which the limits make rare are
+    trained more rarely than others: within limits fairness cannot be strict. Priors ask for the opposite of fairness,
+    and are refused.
 
     Args:
         paths: how many paths a step has; None: as many as the greatest number of options.
@@ -54,12 +55,6 @@ class FairNAS(Sampling):
 
     def prepare(self) -> None:
         space = self.network.supernet.space.decisions
-        if space.limits:
-            limits = ", ".join(limit.describe() for limit in space.limits)
-            raise OneShotError(
-                f"FairNAS trains all options equally often, which the space's limits do not allow ({limits}); make the "
-                "supernet of the space without limits, and search it within them; or train with SPOS"
-            )
         for decision in space:
             domain = decision.domain
             if getattr(domain, "prior", None) is not None:
@@ -84,8 +79,10 @@ class FairNAS(Sampling):
 
     def passes(self, train: Any, loss: Loss) -> Iterator[Tensor]:
         space = self.network.supernet.space.decisions
+        random = self.random()
         for _ in range(self.turns):
-            yield loss(self.network.sub(space.decide(self._dealt)), train)
+            architecture = space.repair(space.decide(self._dealt), random)
+            yield loss(self.network.sub(architecture), train)
 
     def _dealt(self, decision: Decision) -> Value:
         """The next card of a decision's deck."""

@@ -215,7 +215,8 @@ class Method(ABC):
     def best(self, k: int = 1) -> list[Architecture]:
         """The `k` best architectures that keep the space's limits, the best first; fewer if no more are found.
 
-        The same at each call until the next step.
+        The same at each call until the next step. For methods that find none better than others it is a random sample:
+        search the supernet for the best then, with `searcher`.
 
         Raises:
             OneShotError: `k` is no integer of at least 1.

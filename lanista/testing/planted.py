@@ -150,6 +150,23 @@ class _Edges(nn.Module):
         return found
 
 
+class _Channels(nn.Module):
+    signs: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("signs", _numbers(FEATURES, 2))
+        self.op = LayerChoice(OPERATIONS, label="op")
+        candidates = {"skip": nn.Identity, "negative": Negative, "absolute": Absolute}
+        self.cell = Cell(candidates, 1, 2, 3, label="cell")
+        self.head = nn.Linear(2 * FEATURES, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, *others = (x[:, tensor, :1] * self.signs for tensor in range(4))
+        found: Tensor = self.head(torch.cat([self.op(first), self.cell(others)], 1))
+        return found[:, 0]
+
+
 def layers() -> Planted:
     """Two layers, one after the other, of which both must take absolute values."""
     space = ModelSpace(_Layers, example_input=torch.zeros(2, 4, FEATURES))
@@ -182,8 +199,16 @@ def edges() -> Planted:
     return Planted("edges", space, answer, lambda x: (x[:, 0].abs() + x[:, 2].abs()) @ factors)
 
 
+def channels() -> Planted:
+    """A layer and a cell's node whose channels all say the same, so that a part of them is enough."""
+    space = ModelSpace(_Channels, example_input=torch.zeros(2, 4, FEATURES))
+    answer = {"cell/op_3_0": "absolute", "cell/input_3_0": 0, "cell/op_3_1": "absolute", "cell/input_3_1": 2}
+    return Planted("channels", space, {"op": "absolute", **answer}, lambda x: 4 * x[:, (0, 1, 3), 0].abs().sum(1))
+
+
 PROBLEMS: tuple[Callable[[], Planted], ...] = (layers, wires, edges)
-"""All of them; each is also a function of its own."""
+"""What every method that learns must solve; each is also a function of its own. `channels` is for methods that run all
+layers, on a part of the channels too: it has more noise for a single path."""
 
 
 def _numbers(count: int, seed: int) -> Tensor:
