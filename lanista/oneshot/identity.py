@@ -79,6 +79,11 @@ class Placed:
     marks: list[str]
     place: str | None = None
 
+    @property
+    def mark(self) -> str:
+        """The marks in words, the outermost first."""
+        return "".join(f"[{mark}]" for mark in reversed(self.marks))
+
 
 class Path(Fixed):
     """A `Fixed` that remembers which modules are parts of which questions, and may have parts already.
@@ -139,7 +144,8 @@ class Mixing(Path):
 
 def slots(model: nn.Module, placed: Mapping[int, Placed]) -> Iterator[Slot]:
     """All places of tensors in a model, tied ones too; a module that stands at several places is visited once."""
-    yield from _slots(model, "", placed, set())
+    known = placed.get(id(model))
+    yield from _slots(model, "" if known is None else known.mark, placed, set())
 
 
 def _slots(module: nn.Module, path: str, placed: Mapping[int, Placed], seen: set[int]) -> Iterator[Slot]:
@@ -148,7 +154,7 @@ def _slots(module: nn.Module, path: str, placed: Mapping[int, Placed], seen: set
     seen.add(id(module))
     if isinstance(module, Mixed):
         for addition, part in module.parts().items():
-            yield from _slots(part, f"{path}{addition}", placed, seen)
+            yield from _slots(part, f"{path}{addition}".removeprefix("."), placed, seen)
         return
     kind = f"{type(module).__module__}.{type(module).__qualname__}"
     prefix = f"{path}." if path else ""
@@ -176,7 +182,7 @@ def segments(module: nn.Module, placed: Mapping[int, Placed]) -> list[tuple[str,
         else:
             segment = name
         if known is not None:
-            segment += "".join(f"[{mark}]" for mark in reversed(known.marks))
+            segment += known.mark
         if name.isdigit():  # of two repetitions in one list; a cell's operations of one place are one
             counts[segment] = counts.get(segment, 0) + 1
             segment += f"#{counts[segment]}" if counts[segment] > 1 else ""
