@@ -279,15 +279,15 @@ def _idle(supernet: Supernet, model: nn.Module, modules: list[nn.Module]) -> set
 
 def _inputs(supernet: Supernet, seed: int) -> tuple[Any, ...] | None:
     """Inputs like the space's example, but random numbers for floating-point ones; None if there is no example."""
-    example = supernet.space.example_input
+    example = supernet.example
     if example is None:
         return None
     generator = torch.Generator().manual_seed(seed)
     return tuple(
-        torch.randn(value.shape, generator=generator).to(supernet.device, value.dtype)
+        torch.randn(value.shape, generator=generator).to(value)
         if isinstance(value, Tensor) and value.is_floating_point()
         else value
-        for value in (example if isinstance(example, tuple) else (example,))
+        for value in example
     )
 
 
