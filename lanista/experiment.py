@@ -100,7 +100,7 @@ class Experiment:
                 raise ExperimentError(f"{what} is {given!r} ({type(given).__name__}); give a {wanted} instance")
         if not is_integer(seed) or not 0 <= seed < 2**63:
             raise ExperimentError(f"seed is {seed!r}; give an integer from 0 to 2**63 - 1")
-        self.space, self._evaluator, self._strategy = space, evaluator, strategy
+        self.space, self.evaluator, self.strategy = space, evaluator, strategy
         self.shared: Shared | None = None
         if isinstance(strategy, Method):
             self.shared = Shared(strategy, space, evaluator, searcher, scheduler, seed)
@@ -250,32 +250,20 @@ class Experiment:
             self._interrupted = list(self._session.live.values())
         return self._session
 
-    @property
-    def strategy(self) -> Strategy | Method:
-        """What chooses the trials; with a one-shot method that is the method until its supernet is trained."""
-        return self._strategy if self.shared is None or self.shared.strategy is None else self.shared.strategy
-
-    @property
-    def evaluator(self) -> EvaluatorSource:
-        """What scores the trials."""
-        return self._evaluator if self.shared is None else self.shared.evaluator
-
-    @property
-    def _home(self) -> Path:
-        """Where a supernet is kept."""
-        return self.storage.folder(self.name) / "supernet"
+    def _share(self) -> None:
+        """Train the supernet of a one-shot method, or read it: its weights are what is searched from now on."""
+        if self.shared is not None:
+            self.strategy, self.evaluator = self.shared.train(self.storage.folder(self.name) / "supernet")
 
     def _setup(self) -> Setup:
         record = self._register()
-        if self.shared is not None:
-            self.shared.train(self._home)
-        strategy = self.strategy
-        assert isinstance(strategy, Strategy)
+        self._share()
+        assert isinstance(self.strategy, Strategy)
         return Setup(
             storage=self.storage,
             record=record,
             decisions=self.decisions,
-            strategy=strategy,
+            strategy=self.strategy,
             objectives=self.objectives,
             scheduler=self.scheduler,
             task=self._task(),
@@ -290,7 +278,7 @@ class Experiment:
                 space=self.decisions.to_json(),
                 fingerprint=self.decisions.fingerprint,
                 objectives=self.objectives.directions,
-                strategy=repr(self._strategy),
+                strategy=repr(self.strategy if self.shared is None else self.shared.method),
                 seed=self.seed,
                 source=self.source or _script(self),
                 versions={
@@ -437,8 +425,7 @@ class Experiment:
                 "trust compares the evaluator with the real thing, and none was given; say what that is: "
                 "Experiment(..., reference=evaluator), such as the same evaluator with all its epochs"
             )
-        if self.shared is not None:
-            self.shared.train(self._home)
+        self._share()
         trials = self.trials
         chosen = plan(trials, self.decisions, fraction, seed)
         name = f"{self.name}/trust {seed} in {len(trials)} trials by {len(chosen.once)}"
@@ -463,7 +450,7 @@ class Experiment:
             ExperimentError: the strategy is no one-shot method.
         """
         if self.shared is None:
-            raise ExperimentError(f"{self._strategy!r} is no one-shot method; see top(), pareto() and trust()")
+            raise ExperimentError(f"{self.strategy!r} is no one-shot method; see top(), pareto() and trust()")
         (first, _), *_ = self.objectives.directions.items()
         return self.shared.report(self.trials, first, self._parameters, trusts=self.reference is not None)
 

@@ -63,8 +63,7 @@ class Shared:
         seed: of the experiment.
 
     Attributes:
-        strategy: what chooses the trials, once `train` was called.
-        evaluator: what scores them.
+        method: as given.
 
     Raises:
         ExperimentError: arguments do not fit together.
@@ -91,13 +90,16 @@ class Shared:
             )
         self.method, self._space, self._trainer = method, space, evaluator
         self._searcher, self._seed = searcher, seed
-        self.strategy: Strategy | None = None
-        self.evaluator: Evaluator = evaluator
+        self._ready: tuple[Strategy, Evaluator] | None = None
 
-    def train(self, folder: Path) -> None:
-        """Train the supernet, or go on, or read what an earlier run left in the folder; then be ready for trials."""
-        if self.strategy is not None:
-            return
+    def train(self, folder: Path) -> tuple[Strategy, Evaluator]:
+        """Train the supernet, or go on, or read what an earlier run left in the folder.
+
+        Returns:
+            What chooses the trials, and what scores them.
+        """
+        if self._ready is not None:
+            return self._ready
         file = folder / WEIGHTS
         if not (folder / METHOD).exists():
             self._train(folder)
@@ -105,13 +107,11 @@ class Shared:
         state = torch.load(folder / METHOD, weights_only=True)
         self.method.start(supernet, steps=state["steps"], seed=self._seed)
         self.method.load_state_dict(state["method"])
-        self.evaluator = Inherited(self._trainer, partial(load, self._space, file))
         searcher = self._searcher or self.method.searcher()
-        self.strategy = Initial(searcher, self.found(FIRST)) if self.found(1) else searcher
-
-    def found(self, k: int) -> list[Architecture]:
-        """The architectures that the method finds strongest; none if it finds none stronger than others."""
-        return [] if self.method.strengths() is None else self.method.best(k)
+        if self.method.learns:
+            searcher = Initial(searcher, self.method.best(FIRST))
+        self._ready = searcher, Inherited(self._trainer, partial(load, self._space, file))
+        return self._ready
 
     def report(
         self,
@@ -138,11 +138,16 @@ class Shared:
                 numpy.array([size(trial.architecture) for trial in done]),
             )
             lines.append(f"rank correlation of these scores with the number of parameters: {rho:.2f}")
+        if done:
+            lines += [f"warning: {text}" for text in self.method.warnings(self._own(done[0].architecture))]
         lines.append(
             "Shared weights rank architectures, they do not measure them. "
             + ("experiment.trust() finds out how well they rank" if trusts else HOW_TO_TRUST)
         )
         return "\n".join(lines)
+
+    def _own(self, architecture: Architecture) -> Architecture:
+        return self._space.decisions.complete(architecture)
 
     def _train(self, folder: Path) -> None:
         seed_all(self._seed)

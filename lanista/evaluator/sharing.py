@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from lanista.errors import EvaluatorError
 from lanista.evaluator.base import Sharing
-from lanista.evaluator.framework import is_overridden
 from lanista.evaluator.recalibration import recalibrating
 
 LEARNING = "architecture_loss"
@@ -100,7 +99,7 @@ class Teaching(Callback):
 
         def loss(model: nn.Module, batch: Any) -> Any:
             self._stand_in.stand_for(model)
-            if is_overridden(LEARNING, pl_module) or hasattr(pl_module, LEARNING):
+            if hasattr(pl_module, LEARNING):
                 return getattr(pl_module, LEARNING)(batch)
             return _loss(type(pl_module).training_step(pl_module, *_taken(pl_module, batch, batch_idx)))
 

@@ -8,7 +8,7 @@ import inspect
 import itertools
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -173,7 +173,7 @@ class Training:
             if recalibrate and feed is not None and is_overridden(TRAIN, feed):
                 feed.trainer = None
                 feed.setup("fit")
-                batches = list(itertools.islice(_single(feed.train_dataloader()), recalibrate))
+                batches = _first(_single(feed.train_dataloader()), recalibrate, trial.seed)
             arguments = self._arguments(trial, devices=1)
             arguments.pop("strategy", None)
             journal = self._journal(model, _ignore, draws, trial.seed, None)
@@ -287,6 +287,12 @@ class Training:
         finally:
             if feed is not None:
                 feed.trainer = None  # which holds the model
+
+
+def _first(loader: Any, count: int, seed: int) -> list[Any]:
+    """So many batches, or as many as an epoch has, the same whatever torch's generator was used for before."""
+    length = len(loader) if isinstance(loader, Sized) else count
+    return list(itertools.islice(cycle(loader, 0, seed), min(count, length)))
 
 
 def _single(loaders: Any) -> Any:

@@ -69,6 +69,12 @@ class Fitting:
         inputs, targets = _pair(batch)
         return self.loss(model(inputs), targets)
 
+    def batch_metric(self, model: nn.Module, batch: Any) -> float:
+        """The metric of a model on a batch; or minus its loss, where there is no metric."""
+        inputs, targets = _pair(batch)
+        outputs = model(inputs)
+        return float(-self.loss(outputs, targets) if self.metric is None else self.metric(outputs, targets))
+
     def batches(self, epoch: int) -> Iterator[tuple[Any, Any]]:
         """The training batches of an epoch, each with a validation batch, or None where there are none."""
         seed_all((self.seed + epoch) % 2**32)
@@ -91,11 +97,10 @@ class Fitting:
         model.eval()
         with torch.no_grad():
             for batch in self.valid:
-                inputs, targets = _pair(self._moved(batch))
-                outputs = model(inputs)
-                value = -self.loss(outputs, targets) if self.metric is None else self.metric(outputs, targets)
+                moved = self._moved(batch)
+                targets = _pair(moved)[1]
                 size = len(targets) if isinstance(targets, Sized) else 1
-                total, count = total + float(value) * size, count + size
+                total, count = total + self.batch_metric(model, moved) * size, count + size
         return total / max(1, count)
 
     def prepare(self, model: nn.Module) -> None:

@@ -27,6 +27,7 @@ class Found:
         scores: of each, with shared weights, on validation data. They say which is better, not how good it will be.
         supernet: the shared weights.
         history: what was noted in each epoch: steps, metrics, strengths of options.
+        options: what the options are called whose strengths the history has; `lanista.draw.strengths` takes both.
         warnings: why the result should be doubted, if something says so.
         prepare: what `model` does to a model with inherited weights, such as recalibration.
     """
@@ -35,6 +36,7 @@ class Found:
     scores: list[float]
     supernet: Supernet
     history: list[dict[str, Any]]
+    options: dict[str, list[str]]
     warnings: list[str]
     prepare: Callable[[nn.Module], None] = field(repr=False, default=lambda model: None)
 

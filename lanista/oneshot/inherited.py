@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import final
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -88,7 +89,8 @@ def load(space: ModelSpace, file: Path) -> Supernet:
     Raises:
         OneShotError: the file has other tensors.
     """
-    supernet = Supernet(space)
+    with torch.random.fork_rng(devices=[]):  # the weights that are drawn are replaced
+        supernet = Supernet(space)
     try:
         supernet.load_state_dict(load_file(file))
     except RuntimeError as error:

@@ -14,8 +14,10 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from lanista import setting
 from lanista.errors import OneShotError
 from lanista.model import ModelSpace
+from lanista.oneshot.collapse import diagnose, premature
 from lanista.oneshot.fitting import Criterion, Fitting, Metric
 from lanista.oneshot.found import Found, ranked, search
 from lanista.oneshot.network import Network
@@ -30,6 +32,10 @@ logger = logging.getLogger("lanista")
 
 Loss: TypeAlias = Callable[[nn.Module, Any], Tensor]
 """Called with a model and a batch; returns the loss, a scalar that a gradient goes back from."""
+
+
+Judge: TypeAlias = Callable[[nn.Module, Any], "float | Tensor"]
+"""Called with a model and a batch; returns a number, greater is better."""
 
 
 class Method(ABC):
@@ -47,11 +53,11 @@ class Method(ABC):
         model = supernet.inherit(method.best()[0])
 
     where `loss(model, batch)` returns a scalar. `step` makes a step of the architecture, if the method learns in steps,
-    and one of the weights. It is made of `learn` and `passes`, which loops that have their own optimizer step use.
+    and one of the weights. It is made of `learn`, `passes` and `advance`, for loops with their own optimizer step.
 
     Under `torch.distributed`, each process calls `step` with its part of a batch: all run the same paths, and gradients
-    are averaged. Random numbers follow from the seed and the number of the step alone, so that all processes draw the
-    same, and a search that goes on from `state_dict` does what it would have done.
+    and running statistics are averaged. Random numbers follow from the seed and the number of the step alone, so that
+    all processes draw the same, and a search that goes on from `state_dict` does what it would have done.
 
     Attributes:
         mixes: whether it needs all decisions to be mixed; see `Network`.
@@ -59,12 +65,15 @@ class Method(ABC):
         plain: whether it makes one pass in a step, and does not look at its loss.
         network: of the supernet; there after `start`.
         count: how many steps were made.
+        judge: says how good a model is on a batch, greater is better, where that is known to a search: `fit` sets it to
+            its metric.
         history: what `log` took note of: dictionaries with the number of steps, the metrics, and the strengths.
     """
 
     mixes = False
     learns = False
     plain = False
+    judge: Judge | None
     history: list[dict[str, Any]]
     network: Network
     count: int
@@ -87,6 +96,7 @@ class Method(ABC):
         if self.mixes:
             network.require(f"search with {type(self).__name__}")
         self.network, self.steps, self.seed, self.count, self.history = network, steps, seed, 0, []
+        self.judge = None
         self.prepare()
 
     def prepare(self) -> None:  # noqa: B027 (most methods need nothing)
@@ -147,8 +157,13 @@ class Method(ABC):
         if clip is not None:
             nn.utils.clip_grad_norm_(weights, clip)
         optimizer.step()
-        self.count += 1
+        self.advance()
         return float(torch.stack(values).mean())
+
+    def advance(self) -> None:
+        """Close a step, after that of the optimizer: all processes get the same running statistics, their average."""
+        average(buffer for buffer in self.network.supernet.buffers() if buffer.is_floating_point())
+        self.count += 1
 
     def check(self, valid: Any) -> None:
         """Raise OneShotError where a step cannot be made."""
@@ -181,34 +196,31 @@ class Method(ABC):
         """Take note of how strong options are now, and of metrics by name; once in an epoch, say."""
         self.history.append({"step": self.count, "metrics": dict(metrics or {}), "strengths": self.strengths()})
 
+    def warnings(self, architecture: Architecture) -> list[str]:
+        """Why to doubt that an architecture was chosen for good reasons; see `lanista.oneshot.collapse`."""
+        found = diagnose(self.network, architecture, self.strengths()).messages
+        for entry in self.history:
+            progress = entry["step"] / self.steps
+            if entry["strengths"] is not None and (early := premature(entry["strengths"], progress)):
+                return [*found, early]
+        return found
+
     def representative(self) -> nn.Module:
-        """The model that stands for all now: the strongest, or the default where none is stronger than others."""
-        if self.strengths() is None:
+        """The model that stands for all now: the best; for methods that do not learn which is, the default."""
+        if not self.learns:
             return self.network.sub(self.network.supernet.space.decisions.default())
         return self.network.sub(self.best()[0])
 
+    @abstractmethod
     def best(self, k: int = 1) -> list[Architecture]:
-        """The `k` strongest architectures that keep the space's limits, the strongest first; fewer if there are fewer.
+        """The `k` best architectures that keep the space's limits, the best first; fewer if no more are found.
 
-        The strength of an architecture is the product of the strengths of its options. For methods that find none
-        stronger than others it is a random sample: search the supernet for the best then.
+        The same at each call until the next step. For methods that find none better than others it is a random sample:
+        search the supernet for the best then, with `searcher`.
 
         Raises:
             OneShotError: `k` is no integer of at least 1.
         """
-        if not is_integer(k) or k < 1:
-            raise OneShotError(f"k is {k!r}; give an integer of at least 1")
-        strengths = self.strengths()
-        if strengths is not None:
-            return self.network.strongest(strengths, k)
-        space, random = self.network.supernet.space.decisions, Random(self.seed)
-        found: dict[str, Architecture] = {}
-        for _ in range(100 * k):
-            if len(found) == k:
-                break
-            architecture = space.sample(random)
-            found[space.key(architecture)] = architecture
-        return list(found.values())
 
     def state_dict(self) -> dict[str, Any]:
         """All that a search needs to go on, beside the supernet's and the optimizer's states: tensors and numbers."""
@@ -276,6 +288,7 @@ class Method(ABC):
         plan = None if scheduler is None else scheduler(made)
         fitting = Fitting(supernet, train, valid, loss, metric, made, plan, supernet.device, seed, recalibrated)
         self.start(supernet, steps=epochs * fitting.steps, seed=seed)
+        self.judge = None if metric is None else fitting.batch_metric
         home = None if folder is None else Path(folder)
         state = None if home is None else fitting.load(home)
         if state is not None:
@@ -302,7 +315,7 @@ class Method(ABC):
 
         if fitting.valid is None:
             tried = [(architecture, math.nan) for architecture in self.best(k)]
-        elif self.strengths() is None:
+        elif not self.learns:
             tried = search(self.searcher(), space, score, evaluations, self.seed)
         else:
             tried = [(architecture, score(architecture)) for architecture in self.best(k)]
@@ -312,16 +325,29 @@ class Method(ABC):
             [value for _, value in pairs],
             network.supernet,
             self.history,
-            [],
+            self.options,
+            self.warnings(pairs[0][0]),
             fitting.prepare,
         )
 
     def __repr__(self) -> str:
-        settings = [name for name in inspect.signature(type(self).__init__).parameters if name in vars(self)]
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in settings)})"
+        known = vars(self)
+        settings = {
+            name: setting.name(known[name]) if callable(known[name]) else repr(known[name])
+            for name in inspect.signature(type(self).__init__).parameters
+            if name in known
+        }
+        return f"{type(self).__name__}({', '.join(f'{name}={shown}' for name, shown in settings.items())})"
 
 
 def entropy(rows: Iterable[Iterable[float]]) -> float:
     """The mean over rows of the entropy of strengths that are probabilities, in nats."""
     values = [-sum(p * math.log(p) for p in row if p > 0) for row in rows]
     return sum(values) / max(1, len(values))
+
+
+def checked_count(k: object) -> int:
+    """How many architectures are wanted; raises OneShotError unless it is an integer of at least 1."""
+    if not is_integer(k) or k < 1:
+        raise OneShotError(f"k is {k!r}; give an integer of at least 1")
+    return k

@@ -67,17 +67,16 @@ class PCDARTS(Differentiable):
         super().prepare()
         self.portions = Portions(self.parts)
         supernet = self.network.supernet
-        example, training = supernet.space.example_input, supernet.training
-        if example is None:
+        inputs, training = supernet.example, supernet.training
+        if inputs is None:
             raise OneShotError(
                 "whether the layers can run on a part of the channels is found out by running the model; give "
                 "ModelSpace an example_input"
             )
-        inputs = example if isinstance(example, tuple) else (example,)
         supernet.eval()
         try:
             with torch.no_grad():
-                self.mixture("trial")(*(x.to(supernet.device) if isinstance(x, Tensor) else x for x in inputs))
+                self.mixture("trial")(*inputs)
         finally:
             supernet.train(training)
 

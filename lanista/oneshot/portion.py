@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -14,7 +13,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from lanista.errors import OneShotError
 from lanista.oneshot.binding import Bound
-from lanista.oneshot.slices import cut, layout
+from lanista.oneshot.slices import Part, layout
 from lanista.space.probe import UNBUILDABLE
 
 POOLS: dict[int, Callable[..., Tensor]] = {
@@ -96,36 +95,6 @@ class Portions:
         )
 
 
-@dataclass(frozen=True)
-class Leading:
-    """The leading slices of a module's tensor: a `Source` of `lanista.oneshot.binding`."""
-
-    module: nn.Module
-    name: str
-    shape: tuple[int, ...]
-    split = False
-    learns = True
-
-    @property
-    def identity(self) -> tuple[int, str]:
-        """Equal for what is taken from the same place."""
-        return id(self.module), self.name
-
-    def read(self) -> Tensor:
-        """The tensor, to compute with."""
-        return self.view().contiguous()
-
-    def view(self) -> Tensor:
-        """The tensor, for what changes it in place."""
-        tensor = getattr(self.module, self.name)
-        return cut(tensor, self.shape, layout(self.module, self.name, tensor.dim()))
-
-    def write(self, value: Tensor) -> None:
-        """Replace it."""
-        with torch.no_grad():
-            self.view().copy_(value)
-
-
 def _twin(module: nn.Module, k: int, known: dict[int, nn.Module]) -> nn.Module:
     """The same module with a `k`-th of the channels everywhere, on the leading slices of the same tensors."""
     if id(module) in known:
@@ -146,7 +115,7 @@ def _twin(module: nn.Module, k: int, known: dict[int, nn.Module]) -> nn.Module:
                 continue
             if not sizes:
                 raise OneShotError(f"how a {type(module).__name__} is made narrower is not known")
-            parts[name] = Leading(module, name, _shape(module, sizes, tensor, k))
+            parts[name] = Part(module, name, _shape(module, sizes, tensor, k), layout(module, name, tensor.dim()))
         vars(twin)[table] = Bound(dict(dict.items(tensors)), parts, buffers=table == "_buffers")
     return twin
 
