@@ -100,6 +100,7 @@ if __name__ == "__main__":
         metric=top1_accuracy,
         epochs=EPOCHS,
         clip=5.0,
+        k=10,
         folder="oneshot",  # run it again after Ctrl-C, and it goes on
     )
     print(found)

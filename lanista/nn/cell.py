@@ -20,7 +20,7 @@ from lanista.errors import SpaceError
 from lanista.nn.layer import make, named, names_of
 from lanista.nn.supercell import MixedCell, place_of, relax
 from lanista.space.context import Context, current
-from lanista.space.domain import Categorical, is_integer
+from lanista.space.domain import Categorical, Value, is_integer
 
 Operation: TypeAlias = nn.Module | Callable[..., nn.Module]
 """A module, which is copied for each use; or a callable that builds one, with or without three arguments."""
@@ -98,8 +98,10 @@ def Cell(  # noqa: PLR0913, the arguments are those that the field knows
         for node in nodes
     ]
     if None not in mixed:  # typed for users, who see it only in a supernet
+        outputs = [node for node in nodes if every or node not in _used(context, label, nodes, num_ops_per_node)]
         choices = [node for node in mixed if node is not None]
-        return cast(GraphModule, MixedCell(choices, num_predecessors, preprocessor, postprocessor, concat_dim))
+        cell = MixedCell(choices, num_predecessors, outputs, preprocessor, postprocessor, concat_dim)
+        return cast(GraphModule, cell)
     for node in nodes:
         for k in range(num_ops_per_node):
             layers[f"op_{node}_{k}"], source = _ask(context, parts, domain, label, (node, k), same)
@@ -120,6 +122,11 @@ def Cell(  # noqa: PLR0913, the arguments are those that the field knows
             context.answered(f"{label}/op_{node}_{k}", layers[f"op_{node}_{k}"])
             context.answered(f"{label}/input_{node}_{k}", module)
     return module
+
+
+def _used(context: Context, label: str, nodes: range, count: int) -> set[Value]:
+    """The tensors that some operation gets."""
+    return {context.decide(f"{label}/input_{node}_{k}", _sources(node)) for node in nodes for k in range(count)}
 
 
 def _factory(part: Operation) -> Operation:

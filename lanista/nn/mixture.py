@@ -166,7 +166,38 @@ class Relaxation:
     mixture: Mixture | None = None
 
 
-class Mixed(nn.Module, ABC):
+class Whole(nn.Module, ABC):
+    """A module that has the modules of all options of a question.
+
+    Attributes:
+        spliced: whether its parts, and not itself, stand in the list of modules that it is in.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spliced = False
+
+    @abstractmethod
+    def parts(self) -> dict[str, nn.Module]:
+        """The modules that hold weights, by what a supernet adds to this one's own name for them."""
+
+
+class Collection(Whole):
+    """All that a question could build, where it cannot be run at once: a supernet learns its weights from it.
+
+    Args:
+        modules: by what a supernet adds to this one's own name for them.
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.names, self.modules_ = list(modules), nn.ModuleList(modules.values())
+
+    def parts(self) -> dict[str, nn.Module]:
+        return dict(zip(self.names, self.modules_, strict=True))
+
+
+class Mixed(Whole):
     """A module that runs a mixture of its options.
 
     Args:
@@ -176,10 +207,6 @@ class Mixed(nn.Module, ABC):
     def __init__(self, relaxation: Relaxation) -> None:
         super().__init__()
         self.relaxation = relaxation
-
-    @abstractmethod
-    def parts(self) -> dict[str, nn.Module]:
-        """The modules that hold weights, by what a supernet adds to this one's own name for them."""
 
     @property
     def mixture(self) -> Mixture:

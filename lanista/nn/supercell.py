@@ -97,18 +97,20 @@ class MixedCell(Mixed):
     Args:
         nodes: what each node can be.
         num_predecessors: as `Cell` has it, and so the rest.
+        outputs: the numbers of the nodes that are put out.
         preprocessor: takes the list of inputs.
         postprocessor: takes the output and the list of inputs.
         concat_dim: dimension along which the nodes are put together.
 
     Attributes:
-        output_node_indices: the numbers of all nodes.
+        output_node_indices: as a cell has it.
     """
 
     def __init__(
         self,
         nodes: Sequence[MixedNode],
         num_predecessors: int,
+        outputs: Sequence[int],
         preprocessor: nn.Module | None,
         postprocessor: nn.Module | None,
         concat_dim: int,
@@ -118,8 +120,7 @@ class MixedCell(Mixed):
         self.names = [[list(edge) for edge in node.edges] for node in nodes]
         self.edges = nn.ModuleList(nn.ModuleList(edge.values()) for node in nodes for edge in node.edges)
         self.preprocessor, self.postprocessor, self.concat_dim = preprocessor, postprocessor, concat_dim
-        self.num_predecessors = num_predecessors
-        self.output_node_indices = list(range(num_predecessors, num_predecessors + len(nodes)))
+        self.num_predecessors, self.output_node_indices = num_predecessors, list(outputs)
 
     def parts(self) -> dict[str, nn.Module]:
         label, first = self.relaxation.name.rpartition("/")[0], self.num_predecessors

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, cast
 
 import torch
@@ -14,7 +13,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from lanista.errors import OneShotError
 from lanista.oneshot.binding import bind
-from lanista.oneshot.slices import cut, layout
+from lanista.oneshot.slices import Part, cut, layout
 from lanista.space.probe import UNBUILDABLE
 
 POOLS: dict[int, Callable[..., Tensor]] = {
@@ -110,7 +109,7 @@ def _twin(module: nn.Module, k: int, known: dict[int, nn.Module]) -> nn.Module:
     sizes = _sizes(module, k)
     vars(twin).update(sizes)
     tensors = {name: getattr(module, name) for name in (*module._parameters, *module._buffers)}
-    sources: dict[str, Callable[[], Tensor]] = {}
+    narrowed: dict[str, Part] = {}
     for name, tensor in tensors.items():
         if tensor is None or tensor.dim() == 0:
             continue
@@ -120,14 +119,9 @@ def _twin(module: nn.Module, k: int, known: dict[int, nn.Module]) -> nn.Module:
         if name in module._buffers:
             twin._buffers[name] = cut(tensor, shape, layout(module, name, tensor.dim()))
         else:
-            sources[name] = partial(_slice, module, name, shape)
-    bind(twin, sources)
+            narrowed[name] = Part(module, name, shape, layout(module, name, tensor.dim()))
+    bind(twin, narrowed)
     return twin
-
-
-def _slice(module: nn.Module, name: str, shape: tuple[int, ...]) -> Tensor:
-    tensor = getattr(module, name)
-    return cut(tensor, shape, layout(module, name, tensor.dim())).contiguous()
 
 
 def _sizes(module: nn.Module, k: int) -> dict[str, Any]:
