@@ -19,6 +19,7 @@ from lanista.oneshot import (
 from lanista.testing.methods import METHOD_LAWS, finds_the_answer
 from lanista.testing.planted import PROBLEMS
 
+
 def lightly(student, teacher):
     return 0.1 * mse_loss(student, teacher)
 
