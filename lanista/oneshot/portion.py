@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -12,8 +13,8 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from lanista.errors import OneShotError
-from lanista.oneshot.binding import bind
-from lanista.oneshot.slices import Part, cut, layout
+from lanista.oneshot.binding import Bound
+from lanista.oneshot.slices import cut, layout
 from lanista.space.probe import UNBUILDABLE
 
 POOLS: dict[int, Callable[..., Tensor]] = {
@@ -95,32 +96,58 @@ class Portions:
         )
 
 
+@dataclass(frozen=True)
+class Leading:
+    """The leading slices of a module's tensor: a `Source` of `lanista.oneshot.binding`."""
+
+    module: nn.Module
+    name: str
+    shape: tuple[int, ...]
+    split = False
+    learns = True
+
+    @property
+    def identity(self) -> tuple[int, str]:
+        """Equal for what is taken from the same place."""
+        return id(self.module), self.name
+
+    def read(self) -> Tensor:
+        """The tensor, to compute with."""
+        return self.view().contiguous()
+
+    def view(self) -> Tensor:
+        """The tensor, for what changes it in place."""
+        tensor = getattr(self.module, self.name)
+        return cut(tensor, self.shape, layout(self.module, self.name, tensor.dim()))
+
+    def write(self, value: Tensor) -> None:
+        """Replace it."""
+        with torch.no_grad():
+            self.view().copy_(value)
+
+
 def _twin(module: nn.Module, k: int, known: dict[int, nn.Module]) -> nn.Module:
     """The same module with a `k`-th of the channels everywhere, on the leading slices of the same tensors."""
     if id(module) in known:
         return known[id(module)]
     twin = known[id(module)] = nn.Module.__new__(type(module))
-    parts = vars(module)
-    vars(twin).update(parts)
-    vars(twin)["_parameters"], vars(twin)["_buffers"] = dict(dict.items(module._parameters)), dict(module._buffers)
+    vars(twin).update(vars(module))
     vars(twin)["_modules"] = {
         name: None if child is None else _twin(child, k, known) for name, child in module._modules.items()
     }
     sizes = _sizes(module, k)
     vars(twin).update(sizes)
-    tensors = {name: getattr(module, name) for name in (*module._parameters, *module._buffers)}
-    narrowed: dict[str, Part] = {}
-    for name, tensor in tensors.items():
-        if tensor is None or tensor.dim() == 0:
-            continue
-        if not sizes:
-            raise OneShotError(f"how a {type(module).__name__} is made narrower is not known")
-        shape = _shape(module, sizes, tensor, k)
-        if name in module._buffers:
-            twin._buffers[name] = cut(tensor, shape, layout(module, name, tensor.dim()))
-        else:
-            narrowed[name] = Part(module, name, shape, layout(module, name, tensor.dim()))
-    bind(twin, narrowed)
+    for table in ("_parameters", "_buffers"):
+        tensors: dict[str, Tensor | None] = vars(module)[table]
+        parts = {}
+        for name in tensors:
+            tensor = getattr(module, name)
+            if tensor is None or tensor.dim() == 0:
+                continue
+            if not sizes:
+                raise OneShotError(f"how a {type(module).__name__} is made narrower is not known")
+            parts[name] = Leading(module, name, _shape(module, sizes, tensor, k))
+        vars(twin)[table] = Bound(dict(dict.items(tensors)), parts, buffers=table == "_buffers")
     return twin
 
 
