@@ -194,7 +194,8 @@ class MixedInput(Mixed):
         mixture, used = self.mixture, self.mixture.weights[:, 1]
         terms = [mixture.mix(row, [torch.zeros_like, _same], x) for row, x in enumerate(inputs)]
         if not mixture.exact:
-            return sum(terms[1:], terms[0]), used.sum().to(terms[0].device)
+            # Where less than one input is used on the whole, the mean is that of zeros with it, as in an exact mixture.
+            return sum(terms[1:], terms[0]), used.sum().clamp(min=1).to(terms[0].device)
         # Nothing is added where an input is left out.
         terms = [term for term, weight in zip(terms, used.tolist(), strict=True) if weight] or terms[:1]
         return sum(terms[1:], terms[0]), len(terms)

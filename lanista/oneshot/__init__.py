@@ -4,9 +4,13 @@ from lanista.lazy import exports
 
 _HOMES = {
     "DARTS": "lanista.oneshot.darts",
+    "DrNAS": "lanista.oneshot.drnas",
+    "FBNet": "lanista.oneshot.fbnet",
+    "GDAS": "lanista.oneshot.gdas",
     "Method": "lanista.oneshot.method",
     "Network": "lanista.oneshot.network",
     "Penalty": "lanista.oneshot.cost",
+    "ProxylessNAS": "lanista.oneshot.proxylessnas",
     "SPOS": "lanista.oneshot.spos",
     "Supernet": "lanista.oneshot.supernet",
 }

@@ -1,6 +1,10 @@
 from lanista.oneshot.cost import Penalty as Penalty
 from lanista.oneshot.darts import DARTS as DARTS
+from lanista.oneshot.drnas import DrNAS as DrNAS
+from lanista.oneshot.fbnet import FBNet as FBNet
+from lanista.oneshot.gdas import GDAS as GDAS
 from lanista.oneshot.method import Method as Method
 from lanista.oneshot.network import Network as Network
+from lanista.oneshot.proxylessnas import ProxylessNAS as ProxylessNAS
 from lanista.oneshot.spos import SPOS as SPOS
 from lanista.oneshot.supernet import Supernet as Supernet

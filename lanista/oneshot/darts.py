@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lanista.nn.mixture import Mixture
+from lanista.errors import OneShotError
+from lanista.nn.mixture import Mixture, Relaxation
 from lanista.oneshot.cost import Penalty
 from lanista.oneshot.differentiable import Differentiable
 from lanista.oneshot.method import Loss
@@ -31,6 +32,9 @@ class DARTS(Differentiable):
         learning_rate: of the parameters of the architecture.
         weight_decay: of the same.
         penalty: what a costly architecture costs.
+
+    Raises:
+        OneShotError: an argument is out of range.
     """
 
     def __init__(
@@ -43,11 +47,11 @@ class DARTS(Differentiable):
     ) -> None:
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, penalty=penalty)
         if order not in (1, 2):
-            raise ValueError(f"order is {order!r}; it must be 1 or 2")
+            raise OneShotError(f"order is {order!r}; it must be 1 or 2")
         self.order = order
 
-    def rule(self, alpha: Tensor, drawn: int, generator: torch.Generator) -> Mixture:
-        return Mixture(drawn * alpha.softmax(1))
+    def rule(self, alpha: Tensor, relaxation: Relaxation, generator: torch.Generator) -> Mixture:
+        return Mixture(relaxation.drawn * alpha.softmax(1))
 
     def learn(self, valid: Any, loss: Loss, optimizer: torch.optim.Optimizer, train: Any) -> None:
         if self.order == 1:

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lanista.nn.mixture import Mixture
+from lanista.errors import OneShotError
+from lanista.nn.mixture import Mixture, Relaxation
 from lanista.oneshot.cost import Penalty
 from lanista.oneshot.method import Loss, Method
 from lanista.oneshot.reduction import average
@@ -19,65 +20,78 @@ class Differentiable(Method):
     """A method with a parameter for each option: it says how these become a mixture, and follows the gradient.
 
     In each step the mixture of `rule` is run on the validation batch, and Adam updates the parameters of the
-    architecture by its loss (and by the cost, with a `penalty`); then a mixture is run on the training batch, for the
-    weights. These are steps of first order (DARTS, https://arxiv.org/abs/1806.09055, with xi = 0).
+    architecture by its loss (and by the cost, with a `penalty`); then the mixture of `training` is run on the training
+    batch, for the weights. These are steps of first order (DARTS, https://arxiv.org/abs/1806.09055, with xi = 0).
 
     Args:
-        learning_rate: of the parameters of the architecture.
-        weight_decay: of the same.
+        learning_rate: of the parameters of the architecture, at least 0.
+        weight_decay: of the same, at least 0.
         penalty: what a costly architecture costs; see `lanista.oneshot.Penalty`.
 
     Attributes:
         alphas: the parameters of the architecture, by name of the relaxation, each of shape (rows, options).
+        betas: of Adam.
+
+    Raises:
+        OneShotError: an argument is out of range.
     """
 
     mixes = True
     learns = True
     alphas: dict[str, nn.Parameter]
+    betas = (0.5, 0.999)
 
     def __init__(
         self, *, learning_rate: float = 3e-4, weight_decay: float = 1e-3, penalty: Penalty | None = None
     ) -> None:
+        if not learning_rate >= 0 or not weight_decay >= 0:
+            raise OneShotError(
+                f"learning_rate is {learning_rate!r} and weight_decay {weight_decay!r}; both must be at least 0"
+            )
         self.learning_rate, self.weight_decay, self.penalty = learning_rate, weight_decay, penalty
 
     @abstractmethod
-    def rule(self, alpha: Tensor, drawn: int, generator: torch.Generator) -> Mixture:
-        """How options are mixed in a forward pass.
+    def rule(self, alpha: Tensor, relaxation: Relaxation, generator: torch.Generator) -> Mixture:
+        """How options are mixed in a forward pass that the architecture learns from.
 
         Args:
-            alpha: parameters, of shape (rows, options).
-            drawn: how many options of a row are chosen together: the sum of a row's weights.
+            alpha: parameters, as `initial` made them.
+            relaxation: what they are for; a row's weights sum up to its `drawn`.
             generator: of this step, the same in all processes.
         """
 
-    def probabilities(self, alpha: Tensor) -> Tensor:
-        """The strengths of options: by default the softmax of each row."""
+    def training(self, alpha: Tensor, relaxation: Relaxation, generator: torch.Generator) -> Mixture:
+        """How options are mixed in a forward pass that the weights learn from, without gradient: by default alike."""
+        return self.rule(alpha, relaxation, generator)
+
+    def probabilities(self, alpha: Tensor, relaxation: Relaxation) -> Tensor:
+        """The strengths of options, of shape (rows, options): by default the softmax of each row."""
         return alpha.softmax(1)
 
-    def initial(self, rows: int, options: int, generator: torch.Generator) -> Tensor:
+    def initial(self, relaxation: Relaxation, generator: torch.Generator) -> Tensor:
         """The parameters at first: nearly equal."""
-        return 1e-3 * torch.randn(rows, options, generator=generator)
+        return 1e-3 * torch.randn(relaxation.rows, relaxation.options, generator=generator)
 
     def prepare(self) -> None:
         device, generator = self.network.supernet.device, self.generator("initial")
         self.alphas = {
-            name: nn.Parameter(self.initial(relaxation.rows, relaxation.options, generator).to(device))
+            name: nn.Parameter(self.initial(relaxation, generator).to(device))
             for name, relaxation in self.network.relaxations.items()
         }
+        if not self.alphas:
+            raise OneShotError(f"the space has no decision, so that {type(self).__name__} has nothing to learn")
         self.optimizer = torch.optim.Adam(
-            list(self.alphas.values()), self.learning_rate, (0.5, 0.999), weight_decay=self.weight_decay
+            list(self.alphas.values()), self.learning_rate, self.betas, weight_decay=self.weight_decay
         )
         if self.penalty is not None:
             self.penalty.start(self.network)
 
     def mixture(self, purpose: str) -> nn.Module:
-        """The network, with a mixture drawn for this step."""
+        """The network, with a mixture drawn for this step, for the "architecture" or the "weights"."""
         generator = self.generator(purpose)
+        rule = self.training if purpose == "weights" else self.rule
         return self.network.mix(
-            {
-                name: self.rule(alpha, self.network.relaxations[name].drawn, generator)
-                for name, alpha in self.alphas.items()
-            }
+            {name: rule(alpha, self.network.relaxations[name], generator) for name, alpha in self.alphas.items()}
         )
 
     def passes(self, train: Any, loss: Loss) -> Iterator[Tensor]:
@@ -91,9 +105,7 @@ class Differentiable(Method):
 
     def penalised(self, value: Tensor) -> Tensor:
         """A loss, with the price of what the architecture is expected to cost."""
-        if self.penalty is None:
-            return value
-        return self.penalty(value, {name: self.probabilities(alpha) for name, alpha in self.alphas.items()})
+        return value if self.penalty is None else self.penalty(value, self._probabilities())
 
     def follow(self, gradients: tuple[Tensor | None, ...]) -> None:
         """Update the parameters of the architecture by gradients, averaged over all processes."""
@@ -105,7 +117,11 @@ class Differentiable(Method):
 
     def strengths(self) -> dict[str, list[list[float]]]:
         with torch.no_grad():
-            return {name: self.probabilities(alpha).tolist() for name, alpha in self.alphas.items()}
+            return {name: found.tolist() for name, found in self._probabilities().items()}
+
+    def _probabilities(self) -> dict[str, Tensor]:
+        relaxations = self.network.relaxations
+        return {name: self.probabilities(alpha, relaxations[name]) for name, alpha in self.alphas.items()}
 
     def state_dict(self) -> dict[str, Any]:
         alphas = {name: alpha.detach() for name, alpha in self.alphas.items()}
