@@ -176,7 +176,8 @@ class Judge:
 
 def second(method: Method, judge: Judge, evaluations: int, seed: int) -> Architecture:
     """The best cell by shared weights that a strategy finds: evolution, or random search for random sharing."""
-    strategy: Strategy = Random() if type(method).__name__ == "RandomSharing" else RegularizedEvolution(population_size=20, sample_size=5)
+    at_random = type(method).__name__ == "RandomSharing"
+    strategy: Strategy = Random() if at_random else RegularizedEvolution(population_size=20, sample_size=5)
     strategy.reset(method.network.supernet.space.decisions, seed)
     found: list[tuple[float, int, Architecture]] = []
     for number in range(evaluations):
