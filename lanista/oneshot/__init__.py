@@ -3,14 +3,20 @@
 from lanista.lazy import exports
 
 _HOMES = {
+    "Collapse": "lanista.oneshot.collapse",
     "DARTS": "lanista.oneshot.darts",
     "DrNAS": "lanista.oneshot.drnas",
+    "ENAS": "lanista.oneshot.enas",
+    "FairNAS": "lanista.oneshot.fairnas",
     "FBNet": "lanista.oneshot.fbnet",
     "GDAS": "lanista.oneshot.gdas",
     "Method": "lanista.oneshot.method",
     "Network": "lanista.oneshot.network",
     "Penalty": "lanista.oneshot.cost",
+    "ProgressiveShrinking": "lanista.oneshot.shrinking",
     "ProxylessNAS": "lanista.oneshot.proxylessnas",
+    "RandomSharing": "lanista.oneshot.randomsharing",
+    "Sandwich": "lanista.oneshot.sandwich",
     "SPOS": "lanista.oneshot.spos",
     "Supernet": "lanista.oneshot.supernet",
 }

@@ -1,10 +1,16 @@
+from lanista.oneshot.collapse import Collapse as Collapse
 from lanista.oneshot.cost import Penalty as Penalty
 from lanista.oneshot.darts import DARTS as DARTS
 from lanista.oneshot.drnas import DrNAS as DrNAS
+from lanista.oneshot.enas import ENAS as ENAS
+from lanista.oneshot.fairnas import FairNAS as FairNAS
 from lanista.oneshot.fbnet import FBNet as FBNet
 from lanista.oneshot.gdas import GDAS as GDAS
 from lanista.oneshot.method import Method as Method
 from lanista.oneshot.network import Network as Network
 from lanista.oneshot.proxylessnas import ProxylessNAS as ProxylessNAS
+from lanista.oneshot.randomsharing import RandomSharing as RandomSharing
+from lanista.oneshot.sandwich import Sandwich as Sandwich
+from lanista.oneshot.shrinking import ProgressiveShrinking as ProgressiveShrinking
 from lanista.oneshot.spos import SPOS as SPOS
 from lanista.oneshot.supernet import Supernet as Supernet

@@ -15,6 +15,7 @@ from lanista.nn.mixture import Mixture, Relaxation
 from lanista.oneshot.cost import Penalty
 from lanista.oneshot.differentiable import Differentiable
 from lanista.oneshot.method import Loss
+from lanista.oneshot.reduction import average
 
 EPSILON = 0.01
 """The step of the finite difference, divided by the norm of the gradient: the paper's footnote 2."""
@@ -69,6 +70,7 @@ class DARTS(Differentiable):
         before = [weight.detach().clone() for weight in weights]
         # w' = w - xi (momentum + gradient of the training loss)
         gradients = torch.autograd.grad(loss(self.mixture("weights"), train), weights, allow_unused=True)
+        average(gradient for gradient in gradients if gradient is not None)
         with torch.no_grad():
             for weight, gradient in zip(weights, gradients, strict=True):
                 if gradient is not None:
@@ -82,6 +84,7 @@ class DARTS(Differentiable):
             value = self.penalised(loss(self.mixture("architecture"), valid))
             found = torch.autograd.grad(value, [*alphas, *weights], allow_unused=True)
             direct, vector = found[: len(alphas)], found[len(alphas) :]
+            average(v for v in vector if v is not None)
             # the mixed second derivative, times the vector, by a central difference
             length = torch.stack([v.norm() for v in vector if v is not None]).norm()
             radius = EPSILON / (length + 1e-12)

@@ -12,11 +12,15 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from lanista import setting
 from lanista.errors import OneShotError
 from lanista.oneshot.network import Network
 from lanista.oneshot.reduction import average
 from lanista.oneshot.supernet import Supernet
 from lanista.space.domain import Architecture, is_integer
+from lanista.strategy.base import Strategy
+from lanista.strategy.deduplicated import Deduplicated
+from lanista.strategy.evolution import RegularizedEvolution
 
 Loss: TypeAlias = Callable[[nn.Module, Any], Tensor]
 """Called with a model and a batch; returns the loss, a scalar that a gradient goes back from."""
@@ -37,11 +41,11 @@ class Method(ABC):
         model = supernet.inherit(method.best()[0])
 
     where `loss(model, batch)` returns a scalar. `step` makes a step of the architecture, if the method learns in steps,
-    and one of the weights. It is made of `learn` and `passes`, which loops that have their own optimizer step use.
+    and one of the weights. It is made of `learn`, `passes` and `advance`, for loops with their own optimizer step.
 
     Under `torch.distributed`, each process calls `step` with its part of a batch: all run the same paths, and gradients
-    are averaged. Random numbers follow from the seed and the number of the step alone, so that all processes draw the
-    same, and a search that goes on from `state_dict` does what it would have done.
+    and running statistics are averaged. Random numbers follow from the seed and the number of the step alone, so that
+    all processes draw the same, and a search that goes on from `state_dict` does what it would have done.
 
     Attributes:
         mixes: whether it needs all decisions to be mixed; see `Network`.
@@ -133,8 +137,13 @@ class Method(ABC):
         if clip is not None:
             nn.utils.clip_grad_norm_(weights, clip)
         optimizer.step()
-        self.count += 1
+        self.advance()
         return float(torch.stack(values).mean())
+
+    def advance(self) -> None:
+        """Close a step, after that of the optimizer: all processes get the same running statistics, their average."""
+        average(buffer for buffer in self.network.supernet.buffers() if buffer.is_floating_point())
+        self.count += 1
 
     def check(self, valid: Any) -> None:
         """Raise OneShotError where a step cannot be made."""
@@ -158,17 +167,19 @@ class Method(ABC):
         """The same, of torch, on the CPU."""
         return torch.Generator().manual_seed(self.random(purpose).getrandbits(63))
 
+    @abstractmethod
     def best(self, k: int = 1) -> list[Architecture]:
-        """The `k` strongest architectures that keep the space's limits, the strongest first.
+        """The `k` best architectures that keep the space's limits, the best first; fewer if no more are found.
 
-        The strength of an architecture is the product of the strengths of its options. For methods that find none
-        stronger than others it is a random sample: search the supernet for the best then.
+        The same at each call until the next step.
+
+        Raises:
+            OneShotError: `k` is no integer of at least 1.
         """
-        strengths = self.strengths()
-        if strengths is None:
-            random = Random(self.seed)
-            return [self.network.supernet.space.decisions.sample(random) for _ in range(k)]
-        return self.network.strongest(strengths, k)
+
+    def searcher(self) -> Strategy:
+        """The strategy that searches the trained supernet, where the user names none."""
+        return Deduplicated(RegularizedEvolution(population_size=20, sample_size=5))
 
     def state_dict(self) -> dict[str, Any]:
         """All that a search needs to go on, beside the supernet's and the optimizer's states: tensors and numbers."""
@@ -179,11 +190,23 @@ class Method(ABC):
         self.count = int(state["count"])
 
     def __repr__(self) -> str:
-        settings = [name for name in inspect.signature(type(self).__init__).parameters if name in vars(self)]
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in settings)})"
+        known = vars(self)
+        settings = {
+            name: setting.name(known[name]) if callable(known[name]) else repr(known[name])
+            for name in inspect.signature(type(self).__init__).parameters
+            if name in known
+        }
+        return f"{type(self).__name__}({', '.join(f'{name}={shown}' for name, shown in settings.items())})"
 
 
 def entropy(rows: Iterable[Iterable[float]]) -> float:
     """The mean over rows of the entropy of strengths that are probabilities, in nats."""
     values = [-sum(p * math.log(p) for p in row if p > 0) for row in rows]
     return sum(values) / max(1, len(values))
+
+
+def checked_count(k: object) -> int:
+    """How many architectures are wanted; raises OneShotError unless it is an integer of at least 1."""
+    if not is_integer(k) or k < 1:
+        raise OneShotError(f"k is {k!r}; give an integer of at least 1")
+    return k

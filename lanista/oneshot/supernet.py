@@ -271,7 +271,9 @@ class _Unfilled(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__name__", None) in RANDOM:
-            return args[0] if args else kwargs["tensor"]
+            tensor = args[0] if args else kwargs["tensor"]
+            # `nn.init.trunc_normal_` draws again until all numbers are within its bounds (torch 2.13).
+            return tensor.zero_() if func is Tensor.normal_ else tensor
         return func(*args, **(kwargs or {}))
 
 

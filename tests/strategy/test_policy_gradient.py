@@ -115,7 +115,7 @@ def test_limits_that_are_hard_to_draw_are_kept():
 
 def logarithms(strategy, architecture):
     """As the policy's network has them, and as single steps do."""
-    _, (answers, allowed, logs) = strategy._walk(architecture)
+    _, (answers, allowed, logs) = strategy._policy.walk(architecture, strategy._rng)
     with torch.no_grad():
         batched = strategy._policy(torch.tensor([answers]), torch.tensor([allowed]))[0][0]
     return batched.tolist(), logs
