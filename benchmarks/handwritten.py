@@ -6,6 +6,7 @@ be fast, not to be general: the space, the operations and the number of edges ar
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -283,14 +284,116 @@ class TwoPaths(Gradient):
         return path([edge[0] for edge in drawn])
 
 
+class Fair(Loop):
+    """FairNAS: as many paths as there are operations, which have each operation of an edge once."""
+
+    def weights(self, train: Batch) -> float:
+        orders = [self.random.sample(range(OPTIONS), OPTIONS) for _ in range(EDGES)]
+        total = 0.0
+        for turn in range(OPTIONS):
+            drawn = self.drawn([[order[turn]] for order in orders])
+            total += self.backward(path([edge[0] for edge in drawn]), train)
+        return total / OPTIONS
+
+
+class Layered(Loop):
+    """The sandwich rule: the largest network, which teaches the smallest and two random ones."""
+
+    def weights(self, train: Batch) -> float:
+        x, y = train
+        for number in range(4):
+            own = [[(CONV3, 0, self.random.randrange(OPTIONS))[min(number, 2)]] for _ in range(EDGES)]
+            output = self.network(x, path([edge[0] for edge in self.drawn(own)]))
+            if number == 0:
+                value = F.cross_entropy(output, y)
+                labels = output.detach().softmax(1)
+            else:
+                value = F.cross_entropy(output, labels)
+            value.backward()
+        return value.item()
+
+
+class Shrinking(Loop):
+    """Progressive shrinking: the largest network for a quarter of the steps, then two smaller ones that it teaches."""
+
+    def weights(self, train: Batch) -> float:
+        x, y = train
+        largest = [[CONV3]] * EDGES
+        if self.count < self.steps / 4:
+            return self.backward(path([edge[0] for edge in self.drawn(largest)]), train)
+        if self.count - 1 < self.steps / 4:
+            self.teacher = copy.deepcopy(self.network).eval()
+        with torch.no_grad():
+            labels = self.teacher(x, path([CONV3] * EDGES)).softmax(1)
+        for _ in range(2):
+            drawn = self.drawn([[self.random.randrange(OPTIONS)] for _ in range(EDGES)])
+            output = self.network(x, path([edge[0] for edge in drawn]))
+            value = F.cross_entropy(output, y) + F.cross_entropy(output, labels)
+            value.backward()
+        return value.item()
+
+
+class Controller(nn.Module):
+    """An LSTM that draws an operation for each edge, given those before."""
+
+    def __init__(self, hidden: int = 64) -> None:
+        super().__init__()
+        self.start, self.embedding = nn.Parameter(torch.zeros(1, hidden)), nn.Embedding(OPTIONS, hidden)
+        self.lstm, self.head = nn.LSTMCell(hidden, hidden), nn.Linear(hidden, OPTIONS)
+
+    def forward(self) -> tuple[Draws, Tensor, Tensor]:
+        """What is drawn, the logarithm of its probability, and the entropy."""
+        x, state, drawn, logs, entropies = self.start, None, [], [], []
+        for _ in range(EDGES):
+            state = self.lstm(x, state)
+            log = (1.5 * self.head(state[0]).tanh()).log_softmax(1)[0]
+            index = log.exp().multinomial(1)
+            drawn.append([index.item()])
+            logs.append(log[index])
+            entropies.append(-(log.exp() * log).sum())
+            x = self.embedding(index)
+        return drawn, torch.cat(logs).sum(), torch.stack(entropies).sum()
+
+
+class Reinforced(Loop):
+    """ENAS: a controller learns by the validation losses of two of its architectures."""
+
+    def __init__(self, width: int, cells: int, steps: int, seed: int = 0) -> None:
+        super().__init__(width, cells, steps, seed)
+        self.controller = Controller()
+        self.adam = torch.optim.Adam(self.controller.parameters(), 3.5e-4)
+        self.baseline: float | None = None
+
+    def architecture(self, valid: Batch) -> None:
+        value = torch.zeros(())
+        for _ in range(2):
+            own, log, entropy = self.controller()
+            with torch.no_grad():
+                reward = -self.loss(path([edge[0] for edge in self.drawn(own)]), valid).item()
+            self.baseline = reward if self.baseline is None else 0.999 * self.baseline + 0.001 * reward
+            value = value - (reward - self.baseline) * log - 1e-4 * entropy
+        self.adam.zero_grad()
+        (value / 2).backward()
+        self.adam.step()
+
+    def weights(self, train: Batch) -> float:
+        with torch.no_grad():
+            own, _, _ = self.controller()
+        return self.backward(path([edge[0] for edge in self.drawn(own)]), train)
+
+
 LOOPS: dict[str, type[Loop]] = {
     "DARTS": FirstOrder,
     "DARTS-2": SecondOrder,
     "DrNAS": Sampled,
+    "ENAS": Reinforced,
+    "FairNAS": Fair,
     "FBNet": SoftGumbel,
     "GDAS": HardGumbel,
+    "ProgressiveShrinking": Shrinking,
     "ProxylessNAS": TwoPaths,
     "RandomSharing": Uniform,
+    "Sandwich": Layered,
     "SPOS": Uniform,
 }
 """By the name of lanista's method."""

@@ -2,10 +2,11 @@
 
     python benchmarks/oneshot.py [method ...] [--width 16] [--cells 5] [--batch 64] [--rounds 15]
 
-On NAS-Bench-201, on the CPU with two threads. Both loops (`handwritten.py` has the others) are run in turn in one
-process, on the same images, and what ours has drawn is run by the other one too, so that both compute the same
-operations; a ratio is the median over the rounds, with the quartiles. Peak memory is that of a process of its own, less
-what it had before the first step. Without arguments, the size is that of the benchmark: an hour.
+On NAS-Bench-201, on the CPU with two threads (OMP_NUM_THREADS; with one, it is processor time that is measured). Both
+loops (`handwritten.py` has the others) are run in turn in one process, on the same images, and what ours has drawn is
+run by the other one too, so that both compute the same operations; a ratio is the median over the rounds, with the
+quartiles. Peak memory is that of a process of its own, less what it had before the first step. Without arguments, the
+size is that of the benchmark.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "2"))
+os.environ.setdefault("OMP_NUM_THREADS", "2")  # before torch
 
 import memory
 import torch
@@ -95,18 +96,19 @@ def ratio(pairs: list[tuple[float, float]]) -> dict[str, float]:
 
 
 def timed(act: Callable[[], Any]) -> float:
-    """Seconds."""
-    began = time.perf_counter()
+    """Seconds; of processor time, where there is one thread only: others may use the machine then."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    began = clock()
     act()
-    return time.perf_counter() - began
+    return clock() - began
 
 
 def step(name: str, size: Size, rounds: int) -> None:
     """A step of a method beside one by hand."""
     ours, loop = Ours(name, size, rounds + 1), LOOPS[name](*size[:2], rounds + 1)
     train, valid = images(size), images(size, 1)
-    pairs = []
-    for _ in range(max(4, rounds // FEWER if ours.method.mixes and not single(name) else rounds) + 1):
+    pairs: list[tuple[float, float]] = []
+    while len(pairs) <= (rounds if ours.ran else max(4, rounds // FEWER)):  # the first pair does not count
         mine = timed(lambda: ours.step(train, valid))
         loop.replay = list(ours.ran)
         pairs.append((mine, timed(lambda: loop.step(train, valid))))
@@ -114,11 +116,6 @@ def step(name: str, size: Size, rounds: int) -> None:
             raise RuntimeError(f"{name}: the loop by hand makes {len(loop.replay)} passes less")
     found = ratio(pairs[1:])
     emit(f"step of {name}", found.pop("value"), "x by hand", f"<= {OVERHEAD}", **rounded(found))
-
-
-def single(name: str) -> bool:
-    """Whether a method runs one option of each edge at a time."""
-    return name in ("GDAS", "ProxylessNAS")
 
 
 def binding(size: Size, rounds: int) -> None:
@@ -165,7 +162,6 @@ def learn(model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch) -> N
 
 def measure(kind: str, name: str, size: Size, found: Any) -> None:
     """Puts the peak memory of some steps on a queue, less what there was before; in a process of its own."""
-    torch.set_num_threads(THREADS)
     train, valid = images(size), images(size, 1)
     before = memory.now()
     if kind == "ours":
@@ -181,11 +177,11 @@ def measure(kind: str, name: str, size: Size, found: Any) -> None:
     memory.forget()
     for _ in range(STEPS):
         act()
-    found.put(memory.peak() - before)
+    found.put((memory.peak() - before, kind != "ours" or bool(ours.ran)))
 
 
-def peak(kind: str, name: str, size: Size) -> float:
-    """Peak memory in MiB."""
+def peak(kind: str, name: str, size: Size) -> tuple[float, bool]:
+    """Peak memory in MiB, and whether options were drawn."""
     context = multiprocessing.get_context("spawn")
     found = context.SimpleQueue()
     process = context.Process(target=measure, args=(kind, name, size, found))
@@ -193,20 +189,20 @@ def peak(kind: str, name: str, size: Size) -> float:
     process.join()
     if process.exitcode:
         raise RuntimeError(f"{kind} {name} failed; its traceback was printed")
-    value: float = found.get()
-    return value
+    told: tuple[float, bool] = found.get()
+    return told
 
 
 def memories(names: list[str], size: Size) -> None:
     """Of each method: beside one architecture where it runs one at a time, else beside the same by hand."""
-    alone = peak("alone", "", size)
+    alone, _ = peak("alone", "", size)
     for name in names:
-        mine = peak("ours", name, size)
+        mine, draws = peak("ours", name, size)
         told = {"mib": round(mine), "one_architecture_mib": round(alone)}
-        if not methods()[name]().mixes or single(name):
+        if draws:
             emit(f"peak memory of {name}", mine / alone, "x one architecture (all 3x3)", f"<= {PATHS}", **told)
         else:
-            other = peak("by hand", name, size)
+            other, _ = peak("by hand", name, size)
             emit(f"peak memory of {name}", mine / other, "x by hand", f"<= {MIXED}", **told, by_hand_mib=round(other))
 
 
@@ -227,7 +223,6 @@ def main() -> None:
     unknown = set(given.methods) - set(methods())
     if unknown:
         reader.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(methods())}")
-    torch.set_num_threads(THREADS)
     size = (given.width, given.cells, given.batch)
     names = given.methods or list(methods())
     lacking = [name for name in names if name not in LOOPS]
