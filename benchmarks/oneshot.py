@@ -108,7 +108,7 @@ def step(name: str, size: Size, rounds: int) -> None:
     ours, loop = Ours(name, size, rounds + 1), LOOPS[name](*size[:2], rounds + 1)
     train, valid = images(size), images(size, 1)
     pairs: list[tuple[float, float]] = []
-    while len(pairs) <= (rounds if ours.ran else max(4, rounds // FEWER)):  # the first pair does not count
+    while len(pairs) <= (rounds if ours.ran else max(2, rounds // FEWER)):  # the first pair does not count
         mine = timed(lambda: ours.step(train, valid))
         loop.replay = list(ours.ran)
         pairs.append((mine, timed(lambda: loop.step(train, valid))))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 import random
-import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import cifar
+import memory
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -21,8 +22,8 @@ from lanista import oneshot
 from lanista.evaluator import recalibrate
 from lanista.hub import NASBench201
 from lanista.oneshot import DARTS, Method, Supernet
+from lanista.oneshot.collapse import collapse
 from lanista.space.domain import Architecture
-from lanista.strategy import Random, RegularizedEvolution, Strategy
 from lanista.trial import State, Trial
 
 Images = tuple[Tensor, Tensor]
@@ -37,13 +38,14 @@ class Settings:
         width: channels of the first stage; the benchmark has 16.
         cells: in each of three stages; the benchmark has 5.
         pixels: width and height of the images.
-        images: of training; one half trains the weights, the other one the architecture.
-        mixed: epochs of methods that mix all options.
-        single: epochs of methods that train single paths, whose steps cost a fraction.
+        images: one half trains the weights, the other one the architecture.
+        passes: what a search may cost: so many steps of a single path, and of other methods so many fewer as a step of
+            theirs costs more (`COSTS`).
+        epochs: of every method, in place of equal costs; 0: as many as `passes` allow.
         batch: images in a step.
         rate, least: learning rate of the weights at first and at last, by a cosine.
-        pace: learning rate of an architecture's parameters, where a method has them.
-        validation: images of the ranking and of the second phase, of none of both halves.
+        pace: least learning rate of what learns an architecture: few steps need greater ones than the papers' many.
+        validation: images of the ranking and of the second phase, which belong to neither half.
         recalibration: batches that the statistics of batch normalisation are taken from.
         evaluations: of the second phase.
         ranked: random cells in the comparison with the table.
@@ -54,8 +56,8 @@ class Settings:
     cells: int = 1
     pixels: int = 16
     images: int = 8000
-    mixed: int = 15
-    single: int = 60
+    passes: int = 5000
+    epochs: int = 0
     batch: int = 64
     rate: float = 0.1
     least: float = 0.001
@@ -71,17 +73,20 @@ REDUCED = Settings()
 """Affordable on two cores."""
 
 FULL = Settings(
-    width=16, cells=5, pixels=32, images=50_000, mixed=50, single=50, rate=0.025, pace=3e-4, validation=1000,
+    width=16, cells=5, pixels=32, images=50_000, epochs=50, rate=0.025, pace=0.0,
     recalibration=16, device="cuda",
 )  # fmt: skip
-"""The size of the papers; the second phase and the ranking then look at the last images of the architecture's half."""
+"""The size of the papers."""
+
+COSTS = {
+    "DARTS": 8.0, "DARTS-2": 22.0, "DrNAS": 8.0, "ENAS": 2.0, "FBNet": 8.0, "FairNAS": 5.0, "GDAS": 2.0,
+    "ProgressiveShrinking": 2.5, "ProxylessNAS": 2.5, "RandomSharing": 1.0, "SPOS": 1.0,
+    "Sandwich": 4.0,
+}  # fmt: skip
+"""The time of a step, in steps of a single path, about as `oneshot.py` measures it on NAS-Bench-201."""
 
 MOMENTUM, DECAY, CLIP = 0.9, 5e-4, 5.0
 """As in NAS-Bench-201's own one-shot experiments."""
-
-IDLE = ("none", "skip_connect")
-DOMINATED = 5
-"""A cell with so many of six edges that do nothing is a collapse; of random cells, 4 % are."""
 
 
 # --- methods ----------------------------------------------------------------------------------------------
@@ -100,32 +105,34 @@ def methods() -> dict[str, Callable[..., Method]]:
 def make(name: str, settings: Settings) -> Method:
     """A method, at the settings' pace if it learns by an optimizer of its own."""
     given = methods()[name]
-    mixes = inspect.signature(given).parameters.get("learning_rate")
-    return given(learning_rate=settings.pace) if mixes is not None else given()
+    default = inspect.signature(given).parameters.get("learning_rate")
+    return given() if default is None else given(learning_rate=max(settings.pace, default.default))
 
 
 # --- one search -------------------------------------------------------------------------------------------
 
 
 def data(settings: Settings, place: Path) -> tuple[Images, Images, Images]:
-    """For the weights, for the architecture, and for validation, on the device."""
+    """For the weights, for the architecture, and for validation, on the device; fewer where there are fewer."""
     x, y = cifar.images(settings.images + settings.validation, place=place, pixels=settings.pixels)
     x, y = x.to(settings.device), y.to(settings.device)
-    half, whole = settings.images // 2, min(settings.images, len(y) - settings.validation)
-    last = len(y) - settings.validation
-    return (x[:half], y[:half]), (x[half:whole], y[half:whole]), (x[last:], y[last:])
+    half, last = (len(y) - settings.validation) // 2, len(y) - settings.validation
+    return (x[:half], y[:half]), (x[half : 2 * half], y[half : 2 * half]), (x[last:], y[last:])
 
 
 def batches(images: Images, size: int, generator: torch.Generator) -> Iterator[Images]:
-    """An epoch: in random order, flipped at random, and moved by up to an eighth of the width; the rest is left out."""
+    """Without end: in random order, flipped at random, and moved by up to an eighth of the width."""
     x, y = images
-    order = torch.randperm(len(y), generator=generator).to(x.device)
     reach, pixels = x.shape[-1] // 8, x.shape[-1]
-    for first in range(0, len(y) - size + 1, size):
-        picked = order[first : first + size]
+    left: list[Tensor] = []
+    while True:
+        if not left:
+            order = torch.randperm(len(y), generator=generator).to(x.device)
+            left = list(order[: len(y) // size * size].split(size))
+        picked = left.pop()
         batch = F.pad(x[picked], (reach,) * 4)
-        top, left = torch.randint(0, 2 * reach + 1, (2,), generator=generator).tolist()
-        batch = batch[:, :, top : top + pixels, left : left + pixels]
+        top, side = torch.randint(0, 2 * reach + 1, (2,), generator=generator).tolist()
+        batch = batch[:, :, top : top + pixels, side : side + pixels]
         flipped = (torch.rand(size, generator=generator) < 0.5).to(x.device)
         yield torch.where(flipped[:, None, None, None], batch.flip(3), batch), y[picked]
 
@@ -135,21 +142,28 @@ def loss(model: nn.Module, batch: Images) -> Tensor:
     return F.cross_entropy(model(batch[0]), batch[1])
 
 
-def train(method: Method, supernet: Supernet, settings: Settings, weights: Images, other: Images, seed: int) -> None:
+def duration(name: str, settings: Settings, images: int) -> int:
+    """The number of a method's steps, with so many images for the weights."""
+    if settings.epochs:
+        return settings.epochs * (images // settings.batch)
+    usual = COSTS["DARTS"] if methods()[name]().mixes else COSTS["SPOS"]
+    return round(settings.passes / COSTS.get(name, usual))
+
+
+def train(
+    method: Method, supernet: Supernet, settings: Settings, weights: Images, other: Images, steps: int, seed: int
+) -> None:
     """The whole search."""
-    epochs = settings.mixed if method.mixes else settings.single
-    steps = epochs * (len(weights[1]) // settings.batch)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.SGD(
         supernet.parameters(), settings.rate, momentum=MOMENTUM, weight_decay=DECAY, nesterov=True
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, settings.least)
     method.start(supernet, steps=steps, seed=seed)
-    for _ in range(epochs):
-        pairs = (batches(images, settings.batch, generator) for images in (weights, other))
-        for mine, valid in zip(*pairs, strict=True):
-            method.step(mine, valid, loss=loss, optimizer=optimizer, clip=CLIP)
-            schedule.step()
+    sources = [batches(images, settings.batch, generator) for images in (weights, other)]
+    for mine, valid in islice(zip(*sources, strict=True), steps):
+        method.step(mine, valid, loss=loss, optimizer=optimizer, clip=CLIP)
+        schedule.step()
 
 
 class Judge:
@@ -175,9 +189,8 @@ class Judge:
 
 
 def second(method: Method, judge: Judge, evaluations: int, seed: int) -> Architecture:
-    """The best cell by shared weights that a strategy finds: evolution, or random search for random sharing."""
-    at_random = type(method).__name__ == "RandomSharing"
-    strategy: Strategy = Random() if at_random else RegularizedEvolution(population_size=20, sample_size=5)
+    """The best cell by shared weights that the method's searcher finds: for most of them, evolution."""
+    strategy = method.searcher()
     strategy.reset(method.network.supernet.space.decisions, seed)
     found: list[tuple[float, int, Architecture]] = []
     for number in range(evaluations):
@@ -188,9 +201,10 @@ def second(method: Method, judge: Judge, evaluations: int, seed: int) -> Archite
     return max(found, key=lambda one: one[:2])[2]
 
 
-def chooses(method: Method) -> bool:
-    """Whether a method says itself which architecture is the best."""
-    return method.strengths() is not None or type(method).best is not Method.best
+def cells(settings: Settings) -> list[Architecture]:
+    """The random cells that are ranked, the same for all."""
+    space, rng = NASBench201(settings.width, settings.cells).decisions, random.Random(0)
+    return [space.sample(rng) for _ in range(settings.ranked)]
 
 
 def run(name: str, seed: int, settings: Settings, place: Path) -> dict[str, Any]:
@@ -199,33 +213,43 @@ def run(name: str, seed: int, settings: Settings, place: Path) -> dict[str, Any]
     weights, other, validation = data(settings, place)
     supernet = Supernet(NASBench201(settings.width, settings.cells)).to(settings.device)
     method = make(name, settings)
-    before = memory(settings)
+    before = resident(settings)
     began = time.perf_counter()
-    train(method, supernet, settings, weights, other, seed)
-    searched, peak = time.perf_counter(), memory(settings)
-    judge = Judge(method, settings, weights, validation)
-    found = method.best()[0] if chooses(method) else second(method, judge, settings.evaluations, seed)
+    steps = duration(name, settings, len(weights[1]))
+    train(method, supernet, settings, weights, other, steps, seed)
+    searched, peak = time.perf_counter(), most(settings)
+    strengths, judge = method.strengths(), Judge(method, settings, weights, validation)
+    found = second(method, judge, settings.evaluations, seed) if strengths is None else method.best()[0]
     chosen = time.perf_counter()
-    rng = random.Random(0)  # the same cells for all
-    space = supernet.space.decisions
-    cells = [space.sample(rng) for _ in range(settings.ranked)]
-    shared = [judge(cell) for cell in cells]
+    shared = [judge(cell) for cell in cells(settings)]
     return {
         "seed": seed,
+        "steps": steps,
         "search_seconds": round(searched - began, 1),
         "choice_seconds": round(chosen - searched, 1),
         "ranking_seconds": round(time.perf_counter() - chosen, 1),
         "before_mib": round(before, 1),
         "peak_mib": round(peak, 1),
-        "second_phase": not chooses(method),
+        "second_phase": strengths is None,
         "found": found,
-        "found_shared": judge(found),
-        "shared": shared,
+        "found_shared": round(judge(found), 2),
+        "strengths": strengths,
+        "collapse": collapse(method.network, found, strengths),
+        "shared": [round(score, 2) for score in shared],
     }
 
 
-def memory(settings: Settings) -> float:
-    """The most that this process had at a time so far, in MiB: on the device, if it is a GPU."""
+def resident(settings: Settings) -> float:
+    """The memory that is in use before a search, in MiB: of the process, or of the GPU. `most` begins anew."""
+    if settings.device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(settings.device)
+        return torch.cuda.memory_allocated(settings.device) / 2**20
+    memory.forget()
+    return memory.now()
+
+
+def most(settings: Settings) -> float:
+    """The most that was in use at a time since, in MiB."""
     if settings.device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(settings.device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return memory.peak()
