@@ -253,6 +253,11 @@ class ModelSpace:
         return rule(limit)
 
     @property
+    def mutators(self) -> tuple[Mutator, ...]:
+        """What edits the model, in this order."""
+        return self._mutators
+
+    @property
     def name(self) -> str:
         """Name of the callable, or of the class of the built module."""
         return getattr(self._callable, "__qualname__", None) or type(self._callable).__name__

@@ -81,6 +81,7 @@ def test_examples_run(example, tmp_path):
         "classification": "trained for 8 epochs: 0.9",
         "constraint": "parameters",
         "resume": "30 trials, all completed",
+        "oneshot": "retrained: 0.",
         "mutators": "stage3 (Block): stage3/width=",
         "demo": "The best of 3 trials by evolution",
     }

@@ -52,6 +52,10 @@ class _Recorder(Context):
     def part(self, place: str, build: Callable[[], T], *, moves: bool = False) -> T:
         return self._context.part(place, build, moves=moves)
 
+    def refuse(self, labels: Iterable[str], obstacle: str, *, whole: bool = False) -> bool:
+        self._context.refuse(labels, obstacle)
+        return False
+
     def require(self, limit: Limit) -> None:
         self._context.require(limit)
 

@@ -125,6 +125,8 @@ def AutoActivation(unit_num: int = 1, *, label: str | None = None) -> GraphModul
     label = context.name("AutoActivation", label)
     unary = [UNARY[context.decide(f"{label}/unary_{k}", _UNARY)] for k in range(unit_num + 1)]
     binary = [BINARY[context.decide(f"{label}/binary_{k}", _BINARY)] for k in range(unit_num)]
+    asked = [f"{label}/unary_{k}" for k in range(unit_num + 1)] + [f"{label}/binary_{k}" for k in range(unit_num)]
+    context.refuse(asked, "the function is written as one formula; LayerChoice asks for one of several activations")
     formula = _Formula()
     x = formula.graph.placeholder("x")
     result = unary[0](formula, x)
@@ -132,9 +134,8 @@ def AutoActivation(unit_num: int = 1, *, label: str | None = None) -> GraphModul
         result = join(formula, result, function(formula, x))
     formula.graph.output(result)
     module = GraphModule(formula.parameters, formula.graph, class_name="Activation")
-    for kind, count in (("unary", unit_num + 1), ("binary", unit_num)):
-        for k in range(count):
-            context.answered(f"{label}/{kind}_{k}", module)
+    for which in asked:
+        context.answered(which, module)
     return module
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import FunctionType
-from typing import Any, Literal, TypeAlias, cast
+from typing import Literal, TypeAlias, cast
 
 import torch
 from torch import nn
@@ -18,9 +18,9 @@ from torch.fx.graph import PythonCode
 
 from lanista.errors import SpaceError
 from lanista.nn.layer import make, named, names_of
-from lanista.nn.mixture import Mixed, Relaxation, Strengths, mixture_of, strongest
+from lanista.nn.supercell import MixedCell, place_of, relax
 from lanista.space.context import Context, current
-from lanista.space.domain import Architecture, Categorical, Value, is_integer
+from lanista.space.domain import Categorical, Value, is_integer
 
 Operation: TypeAlias = nn.Module | Callable[..., nn.Module]
 """A module, which is copied for each use; or a callable that builds one, with or without three arguments."""
@@ -86,18 +86,22 @@ def Cell(  # noqa: PLR0913, the arguments are those that the field knows
     layers: dict[str, object] = {"preprocessor": preprocessor, "postprocessor": postprocessor}
     domain, sources, every = names_of(parts), [], merge_op == "all"
     nodes = range(num_predecessors, num_predecessors + num_nodes)
-    mixed = [_relax(context, parts, domain, label, (node, num_ops_per_node), every) for node in nodes]
-    if None not in mixed:
-        wiring = _Wiring(
-            num_predecessors,
-            tuple((0,) * num_ops_per_node for _ in nodes),
-            every,
-            concat_dim,
-            preprocessor is not None,
-            postprocessor is not None,
+    mixed = [
+        relax(
+            context,
+            label,
+            domain,
+            (node, num_ops_per_node),
+            lambda source, name, node=node: _build(context, parts[name], label, name, (node, 0, source)),  # type: ignore[misc]
+            None if every else "which nodes it puts out depends on the choice (merge_op='loose_end')",
         )
-        cell = MixedCell([node for node in mixed if node is not None], wiring, preprocessor, postprocessor)
-        return cast(GraphModule, cell)  # typed for users, who see it only in a supernet
+        for node in nodes
+    ]
+    if None not in mixed:  # typed for users, who see it only in a supernet
+        outputs = [node for node in nodes if every or node not in _used(context, label, nodes, num_ops_per_node)]
+        choices = [node for node in mixed if node is not None]
+        cell = MixedCell(choices, num_predecessors, outputs, preprocessor, postprocessor, concat_dim)
+        return cast(GraphModule, cell)
     for node in nodes:
         for k in range(num_ops_per_node):
             layers[f"op_{node}_{k}"], source = _ask(context, parts, domain, label, (node, k), same)
@@ -110,17 +114,19 @@ def Cell(  # noqa: PLR0913, the arguments are those that the field knows
         preprocessor is not None,
         postprocessor is not None,
     )
-    graph, code = _graph(wiring), _code(wiring)
-    # Cells of one label are wired alike, and writing their code would take half of the time.
-    graph.python_code = lambda *_, **__: code  # type: ignore[method-assign]
-    module = GraphModule({name: layer for name, layer in layers.items() if layer is not None}, graph, class_name="Cell")
-    del graph.python_code
+    present = {name: layer for name, layer in layers.items() if layer is not None}
+    module = assembled(present, _graph(wiring), _code(wiring), "Cell")
     module.output_node_indices = wiring.outputs  # type: ignore[assignment]
     for node in nodes:
         for k in range(num_ops_per_node):
             context.answered(f"{label}/op_{node}_{k}", layers[f"op_{node}_{k}"])
             context.answered(f"{label}/input_{node}_{k}", module)
     return module
+
+
+def _used(context: Context, label: str, nodes: range, count: int) -> set[Value]:
+    """The tensors that some operation gets."""
+    return {context.decide(f"{label}/input_{node}_{k}", _sources(node)) for node in nodes for k in range(count)}
 
 
 def _factory(part: Operation) -> Operation:
@@ -198,129 +204,6 @@ def _build(context: Context, part: Operation, label: str, name: str | int, place
         return context.part(place_of(label, node, source, name), build, moves=True)
 
 
-def place_of(label: str, node: int, source: int, name: str | int) -> str:
-    """What a candidate on the way from tensor `source` to a node is called in a supernet."""
-    return f"{label}/{source}->{node}={name}"
-
-
-@dataclass(frozen=True)
-class _MixedNode:
-    """All that a node can be: each candidate on each earlier tensor."""
-
-    relaxation: Relaxation
-    edges: list[dict[str | int, nn.Module]]
-
-
-def _relax(
-    context: Context,
-    parts: Mapping[str | int, Operation],
-    domain: Categorical,
-    label: str,
-    place: tuple[int, int],
-    every: bool,
-) -> _MixedNode | None:
-    """What a node (its number, and its number of operations) becomes where all is mixed.
-
-    As in DARTS, there is a choice between the candidates for each earlier tensor, and in the end the tensors stay whose
-    strongest candidates are the strongest. Operations of one node that stand for the same have the same weights.
-    """
-    node = place[0]
-    relaxation = context.relax(
-        f"{label}/{node}",
-        partial(_node_relaxation, label, domain, place),
-        None if every else "which nodes it puts out depends on the choice (merge_op='loose_end')",
-    )
-    if relaxation is None:
-        return None
-    edges = [
-        {name: _build(context, part, label, name, (node, 0, source)) for name, part in parts.items()}
-        for source in range(node)
-    ]
-    return _MixedNode(relaxation, edges)
-
-
-def _node_relaxation(label: str, domain: Categorical, place: tuple[int, int]) -> Relaxation:
-    node, count = place
-    names = domain.options
-
-    def pick(strengths: Strengths) -> Architecture:
-        best = [strongest(row)[0] for row in strengths]
-        firsts = [(source, best[source]) for source in range(node)]
-        others = [(s, op) for s in range(node) for op in range(len(names)) if op != best[s]]
-        ranked = [sorted(pairs, key=lambda pair: -strengths[pair[0]][pair[1]]) for pairs in (firsts, others)]
-        chosen = sorted((ranked[0] + ranked[1])[:count])
-        chosen += chosen[:1] * (count - len(chosen))  # a node with fewer pairs than operations
-        return {
-            f"{label}/{what}_{node}_{k}": value
-            for k, (source, op) in enumerate(chosen)
-            for what, value in (("op", names[op]), ("input", source))
-        }
-
-    def find(architecture: Mapping[str, Value]) -> list[list[float]]:
-        found = [[0.0] * len(names) for _ in range(node)]
-        for k in range(count):
-            if f"{label}/op_{node}_{k}" in architecture:
-                op = domain.index(architecture[f"{label}/op_{node}_{k}"])
-                found[architecture[f"{label}/input_{node}_{k}"]][op] += 1
-        return found
-
-    labels = tuple(f"{label}/{what}_{node}_{k}" for k in range(count) for what in ("op", "input"))
-    return Relaxation(f"{label}/{node}", node, len(names), labels, pick, find)
-
-
-class MixedCell(Mixed):
-    """All candidates on all earlier tensors of each node, summed.
-
-    Args:
-        nodes: what each node can be.
-        wiring: of any cell of this kind: which nodes are put out, and how.
-        preprocessor: as `Cell` has it.
-        postprocessor: as `Cell` has it.
-    """
-
-    def __init__(
-        self,
-        nodes: Sequence[_MixedNode],
-        wiring: _Wiring,
-        preprocessor: nn.Module | None,
-        postprocessor: nn.Module | None,
-    ) -> None:
-        super().__init__(nodes[0].relaxation)
-        self.relaxations = [node.relaxation for node in nodes]
-        self.names = [[list(edge) for edge in node.edges] for node in nodes]
-        self.edges = nn.ModuleList(nn.ModuleList(edge.values()) for node in nodes for edge in node.edges)
-        self.wiring, self.preprocessor, self.postprocessor = wiring, preprocessor, postprocessor
-        self.output_node_indices = wiring.outputs
-
-    def parts(self) -> dict[str, nn.Module]:
-        label, first = self.relaxation.name.rpartition("/")[0], self.wiring.num_predecessors
-        found = {
-            f".{place_of(label, node, source, name)}": layer
-            for node, (names, edges) in enumerate(zip(self.names, self._edges(), strict=True), first)
-            for source, (edge, layers) in enumerate(zip(names, edges, strict=True))
-            for name, layer in zip(edge, layers, strict=True)
-        }
-        ends = {".preprocessor": self.preprocessor, ".postprocessor": self.postprocessor}
-        return {**found, **{name: module for name, module in ends.items() if module is not None}}
-
-    def _edges(self) -> list[list[list[nn.Module]]]:
-        """The candidates: for each node, and each tensor before it."""
-        left = iter(self.edges)
-        return [[list(cast(nn.ModuleList, next(left))) for _ in names] for names in self.names]
-
-    def forward(self, inputs: Any) -> Any:
-        """As the cell's."""
-        given = [inputs] if self.wiring.num_predecessors == 1 else inputs
-        tensors = list(given if self.preprocessor is None else self.preprocessor(given))
-        for relaxation, edges in zip(self.relaxations, self._edges(), strict=True):
-            mixture = mixture_of(relaxation)
-            terms = [mixture.mix(row, layers, tensors[row]) for row, layers in enumerate(edges) if mixture.running(row)]
-            tensors.append(sum(terms[1:], terms[0]) if terms else torch.zeros_like(tensors[-1]))
-        merged = [tensors[node] for node in self.wiring.outputs]
-        output = merged[0] if len(merged) == 1 else torch.cat(merged, self.wiring.concat_dim)
-        return output if self.postprocessor is None else self.postprocessor(output, given)
-
-
 @dataclass(frozen=True)
 class _Wiring:
     """All of a cell but its layers.
@@ -386,3 +269,11 @@ def total(graph: Graph, terms: Sequence[Node]) -> Node:
     for term in terms[1:]:
         result = graph.call_function(operator.add, (result, term))
     return result
+
+
+def assembled(layers: dict[str, object], graph: Graph, code: PythonCode, name: str) -> GraphModule:
+    """A module of a graph whose code is known: writing it would take half of the time, and most cells are alike."""
+    graph.python_code = lambda *_, **__: code  # type: ignore[method-assign]
+    module = GraphModule(layers, graph, class_name=name)
+    del graph.python_code
+    return module

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import torch
 from torch import nn
@@ -12,7 +12,8 @@ from torch.fx import Graph, GraphModule, Node
 
 from lanista.errors import ArchitectureError, SpaceError
 from lanista.nn.cell import total
-from lanista.nn.layer import make, named, names_of
+from lanista.nn.layer import make, named, names_of, place_of
+from lanista.nn.mixture import Collection
 from lanista.space import dag
 from lanista.space.context import Context, current
 from lanista.space.domain import Integer, Subset, Value, is_integer
@@ -67,6 +68,11 @@ def NasBench101Cell(
     context = current()
     label = context.name("NasBench101Cell", label)
     answers = _ask(context, parts, label, max_num_nodes)
+    labels = [f"{label}/num_nodes", *(f"{label}/op{vertex}" for vertex in range(1, max_num_nodes - 1))]
+    labels += [f"{label}/input{vertex}" for vertex in range(1, max_num_nodes)]
+    if context.refuse(labels, "the channels of a cell of NAS-Bench-101 depend on its whole graph", whole=True):
+        whole = _all(context, parts, label, max_num_nodes, partial(projection, in_features, out_features), out_features)
+        return cast(GraphModule, whole)  # typed for users, who see it only in a supernet
     if max_num_nodes * (max_num_nodes - 1) // 2 > max_num_edges:
         context.require(dag.limit(label, max_num_edges))
     matrix, _ = dag.graph(answers, label)
@@ -139,10 +145,32 @@ def _build(
                 context.inside(which, name, [name]),
             ):
                 part = partial(parts[name], features.get(vertex, widest))
-                layer = make(part, f"candidate {name!r} of {which!r}")
+                layer = context.part(place_of(which, name), partial(make, part, f"candidate {name!r} of {which!r}"))
             if name == answers[which]:
                 built[vertex] = layer
     return built
+
+
+def _all(
+    context: Context,
+    parts: Mapping[str | int, Operation],
+    label: str,
+    most: int,
+    projection: Callable[[], nn.Module],
+    features: int,
+) -> Collection:
+    """All that a cell can have in it, as wide as can be."""
+    found = {f".projection_{vertex}": projection() for vertex in range(1, most)}
+    for vertex in range(1, most - 1):
+        which = f"{label}/op{vertex}"
+        for name, part in parts.items():
+            with (
+                context.inside(f"{label}/num_nodes", vertex, range(vertex + 2, most + 1)),
+                context.inside(which, name, [name]),
+            ):
+                layer = make(partial(part, features), f"candidate {name!r} of {which!r}")
+            found[f".op_{vertex}[{place_of(which, name)}]"] = layer
+    return Collection(found)
 
 
 def _module(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import TypeAlias
 
 from torch import nn
 from torch.fx import Graph, GraphModule, Node
+from torch.fx.graph import PythonCode
 
 from lanista.errors import SpaceError
-from lanista.nn.cell import total
+from lanista.nn.cell import assembled, total
 from lanista.nn.layer import LayerChoice, named
 from lanista.space.context import current
 from lanista.space.domain import is_integer
@@ -49,15 +50,31 @@ def NasBench201Cell(
         raise SpaceError(f"num_tensors is {num_tensors!r}; it must be an integer of at least 2, input and output")
     parts = named(op_candidates)
     label = current().name("NasBench201Cell", label)
-    graph, layers = Graph(), dict[str, object]()
+    layers: dict[str, object] = {}
+    for i, j in _edges(num_tensors):
+        features = in_features if i == 0 else out_features
+        candidates = {name: partial(part, features, out_features) for name, part in parts.items()}
+        layers[f"op_{i}_{j}"] = LayerChoice(candidates, label=f"{label}/{i}_{j}")  # type: ignore[arg-type]
+    return assembled(layers, _graph(num_tensors), _code(num_tensors), "NasBench201Cell")
+
+
+def _edges(num_tensors: int) -> list[tuple[int, int]]:
+    """The pairs (from, to), by the second."""
+    return [(i, j) for j in range(1, num_tensors) for i in range(j)]
+
+
+def _graph(num_tensors: int) -> Graph:
+    """What the cell computes."""
+    graph = Graph()
     tensors: list[Node] = [graph.placeholder("x")]
     for j in range(1, num_tensors):
-        terms = []
-        for i, tensor in enumerate(tensors):
-            features = in_features if i == 0 else out_features
-            candidates = {name: partial(part, features, out_features) for name, part in parts.items()}
-            layers[f"op_{i}_{j}"] = LayerChoice(candidates, label=f"{label}/{i}_{j}")  # type: ignore[arg-type]
-            terms.append(graph.call_module(f"op_{i}_{j}", (tensor,)))
+        terms = [graph.call_module(f"op_{i}_{j}", (tensor,)) for i, tensor in enumerate(tensors)]
         tensors.append(total(graph, terms))
     graph.output(tensors[-1])
-    return GraphModule(layers, graph, class_name="NasBench201Cell")
+    return graph
+
+
+@lru_cache(maxsize=64)
+def _code(num_tensors: int) -> PythonCode:
+    """The source code of such a cell."""
+    return _graph(num_tensors).python_code("self")

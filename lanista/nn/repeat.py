@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeAlias, cast
 
@@ -76,6 +76,11 @@ class MixedRepeat(Mixed):
 
     def parts(self) -> dict[str, nn.Module]:
         return {f".{place_of(self.relaxation.name, index)}": block for index, block in enumerate(self.blocks)}
+
+    def __iter__(self) -> Iterator[MixedRepeat]:
+        """Itself, once: who takes the blocks one after another takes all of them."""
+        self.spliced = True
+        return iter([self])
 
     def forward(self, x: Tensor) -> Tensor:
         """The mixture of the outputs of all depths; no block runs that no depth needs."""

@@ -5,9 +5,12 @@ from lanista.oneshot.drnas import DrNAS as DrNAS
 from lanista.oneshot.enas import ENAS as ENAS
 from lanista.oneshot.fairnas import FairNAS as FairNAS
 from lanista.oneshot.fbnet import FBNet as FBNet
+from lanista.oneshot.found import Found as Found
 from lanista.oneshot.gdas import GDAS as GDAS
+from lanista.oneshot.inherited import Inherited as Inherited
 from lanista.oneshot.method import Method as Method
 from lanista.oneshot.network import Network as Network
+from lanista.oneshot.pcdarts import PCDARTS as PCDARTS
 from lanista.oneshot.proxylessnas import ProxylessNAS as ProxylessNAS
 from lanista.oneshot.randomsharing import RandomSharing as RandomSharing
 from lanista.oneshot.sandwich import Sandwich as Sandwich

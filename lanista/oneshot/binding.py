@@ -2,42 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import copy
+from collections.abc import Hashable, Mapping
+from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
+
+from lanista.errors import OneShotError
+
+
+class Source(Protocol):
+    """What a module's tensor is taken from whenever it is used; see `lanista.oneshot.slices.Part`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the tensor."""
+
+    @property
+    def split(self) -> bool:
+        """Whether `view` is a copy."""
+
+    @property
+    def learns(self) -> bool:
+        """Whether gradients go through it."""
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal for what is taken from the same place."""
+
+    def read(self) -> Tensor:
+        """The tensor, to compute with."""
+
+    def view(self) -> Tensor:
+        """The tensor, for what changes it in place."""
+
+    def write(self, value: Tensor) -> None:
+        """Replace it."""
 
 
 class Bound(dict[str, Any]):
     """A module's table of parameters or buffers, some of which are cut from shared tensors whenever they are used.
 
-    So they are never stale, whatever an optimizer did in between, and gradients flow to the shared tensors. A buffer
-    that is replaced writes to the shared one.
+    So they are never stale, whatever an optimizer did in between, and gradients flow to the shared tensors. What is
+    assigned to one of them is written to the shared one.
 
     Args:
         table: as it was.
-        sources: name -> what cuts the tensor.
+        parts: name -> what is cut.
+        buffers: whether it is a table of buffers, which are changed in place.
     """
 
-    def __init__(self, table: dict[str, Any], sources: dict[str, Callable[[], Tensor]]) -> None:
+    def __init__(self, table: dict[str, Any], parts: Mapping[str, Source], *, buffers: bool) -> None:
         super().__init__(table)
-        self.sources = sources
+        self.parts, self.buffers = dict(parts), buffers
+        self.borrowed: dict[str, Tensor] = {}
 
     def __getitem__(self, name: str) -> Any:
-        source = self.sources.get(name)
-        return super().__getitem__(name) if source is None else source()
+        part = self.parts.get(name)
+        if part is None:
+            return super().__getitem__(name)
+        if not self.buffers:
+            return part.read()
+        if name in self.borrowed:
+            return self.borrowed[name]
+        return part.view()
 
     def get(self, name: str, default: Any = None) -> Any:
         return self[name] if name in self else default  # noqa: SIM401 (which would call this method)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        source = self.sources.get(name)
-        if source is None or not isinstance(value, Tensor):
+        part = self.parts.get(name)
+        if part is None or not isinstance(value, Tensor):
             super().__setitem__(name, value)
+        elif name in self.borrowed:
+            self.borrowed[name] = value
         else:
-            with torch.no_grad():
-                source().copy_(value)
+            part.write(value)
 
     def items(self) -> Any:
         return [(name, self[name]) for name in self]
@@ -48,17 +88,81 @@ class Bound(dict[str, Any]):
     def copy(self) -> dict[str, Any]:
         return dict(self.items())
 
+    def __deepcopy__(self, memo: dict[Any, Any]) -> dict[str, Any]:
+        """Tensors of its own."""
+        return {name: self._copied(name, memo) for name in self}
 
-def bind(module: nn.Module, sources: dict[str, Callable[[], Tensor]]) -> None:
-    """Let `module` take these parameters from their sources from now on."""
-    earlier = module._parameters
-    known = dict(earlier.sources) if isinstance(earlier, Bound) else {}
-    vars(module)["_parameters"] = Bound(dict(dict.items(earlier)), {**known, **sources})
-    if isinstance(module, nn.RNNBase):
+    def _copied(self, name: str, memo: dict[Any, Any]) -> Any:
+        part = self.parts.get(name)
+        if part is None:
+            return copy.deepcopy(super().__getitem__(name), memo)
+        if part.identity not in memo:
+            value = part.read().detach().clone()
+            memo[part.identity] = value if self.buffers else nn.Parameter(value, requires_grad=part.learns)
+        return memo[part.identity]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise OneShotError(
+            "a path shares its tensors with the supernet and cannot be pickled; supernet.inherit(architecture) is a "
+            "model of its own"
+        )
+
+    def borrow(self) -> None:
+        """Copy what falls into chunks, for a forward pass that may change it in place."""
+        self.borrowed = {name: part.view() for name, part in self.parts.items() if part.split}
+
+    def give_back(self) -> None:
+        """Write the copies to the shared tensors."""
+        borrowed, self.borrowed = self.borrowed, {}
+        for name, value in borrowed.items():
+            self.parts[name].write(value)
+
+
+def bind(module: nn.Module, parts: Mapping[str, Source], *, buffers: bool = False) -> None:
+    """Let `module` take these parameters, or buffers, from their sources from now on."""
+    name = "_buffers" if buffers else "_parameters"
+    table: dict[str, Any] = vars(module)[name]
+    if isinstance(table, Bound):
+        table.parts.update(parts)
+        return
+    vars(module)[name] = Bound(table, parts, buffers=buffers)
+    module.register_load_state_dict_pre_hook(_load)  # type: ignore[no-untyped-call]
+    if not buffers and isinstance(module, nn.RNNBase):
         module.register_forward_pre_hook(flatten)  # its forward pass reads a list, not the attributes (torch 2.13)
+        module.register_forward_hook(_forget)
+        _forget(module)
+    if buffers and any(part.split for part in parts.values()):
+        module.register_forward_pre_hook(_borrow)
+        module.register_forward_hook(_give_back)
 
 
 def flatten(module: nn.Module, inputs: object = None) -> None:
     """Let a recurrent layer take its parameters from where they are now."""
     names: list[str] = module._flat_weights_names  # type: ignore[assignment]
     vars(module)["_flat_weights"] = [getattr(module, name) for name in names]
+
+
+def _forget(module: nn.Module, inputs: object = None, output: object = None) -> None:
+    """Keep no tensor that was computed, which cannot be copied; without references torch does not look for them."""
+    names: list[str] = module._flat_weights_names  # type: ignore[assignment]
+    vars(module).update(_flat_weights=[None] * len(names), _flat_weight_refs=[None] * len(names))
+
+
+def _borrow(module: nn.Module, inputs: object) -> None:
+    if isinstance(module._buffers, Bound):
+        module._buffers.borrow()
+
+
+def _give_back(module: nn.Module, inputs: object, output: object) -> None:
+    if isinstance(module._buffers, Bound):
+        module._buffers.give_back()
+
+
+def _load(module: nn.Module, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+    """Write what is loaded to the shared tensors: torch copies it into what was cut."""
+    for table in (module._parameters, module._buffers):
+        if isinstance(table, Bound):
+            for name, part in table.parts.items():
+                value = state.get(prefix + name)
+                if isinstance(value, Tensor) and value.shape == part.shape:
+                    part.write(value)

@@ -154,15 +154,30 @@ def diagnose(
                 if any(key(value) == key(architecture[label]) for value in light):
                     labels.append(label)
         shares.append(Share(words, tuple(labels), len(chances), sum(chances), _at_least(len(labels), chances)))
-    rows = [row for known in (strengths or {}).values() for row in known if len(row) > 1]
-    entropies = [_entropy(row) for row in rows]
+    entropies = _entropies(strengths or {})
     return Collapse(
         tuple(shares),
         _blind(network.supernet, architecture),
         sum(entropies) / len(entropies) if entropies else None,
-        bool(entropies) and progress < EARLY and max(entropies) < SETTLED,
+        _settled(entropies, progress),
         progress,
     )
+
+
+def premature(strengths: Mapping[str, Strengths], progress: float) -> str | None:
+    """A warning, if all rows of strengths have collapsed and too early; see `diagnose`."""
+    entropies = _entropies(strengths)
+    if not _settled(entropies, progress):
+        return None
+    return Collapse((), False, sum(entropies) / len(entropies), True, progress).messages[0]
+
+
+def _entropies(strengths: Mapping[str, Strengths]) -> list[float]:
+    return [_entropy(row) for known in strengths.values() for row in known if len(row) > 1]
+
+
+def _settled(entropies: list[float], progress: float) -> bool:
+    return bool(entropies) and progress < EARLY and max(entropies) < SETTLED
 
 
 def _at_least(count: int, chances: list[float]) -> float:
@@ -213,7 +228,8 @@ def _weights(supernet: Supernet, architecture: Architecture) -> dict[str, list[t
 
 
 def _variants(architecture: Architecture, options: Mapping[str, list[Value]]) -> Iterator[Architecture]:
-    """Architectures with all options: first of all decisions together, then one by one, for those that were hidden."""
+    """The architecture, and others with all options: of all decisions together, then one by one, for hidden ones."""
+    yield architecture
     for index in range(max(map(len, options.values()), default=0)):
         yield {**architecture, **{label: values[index % len(values)] for label, values in options.items()}}
     for label, values in options.items():

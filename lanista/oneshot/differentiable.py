@@ -39,6 +39,7 @@ class Differentiable(Method):
 
     mixes = True
     learns = True
+    plain = True
     alphas: dict[str, nn.Parameter]
     betas = (0.5, 0.999)
 

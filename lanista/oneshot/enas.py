@@ -7,21 +7,18 @@ https://arxiv.org/abs/1802.03268
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lanista.errors import OneShotError
-from lanista.oneshot.method import Loss, Method, checked_count
+from lanista.oneshot.method import Judge, Loss, Method, checked_count
 from lanista.oneshot.reduction import average, processes
 from lanista.space.domain import Architecture
 from lanista.strategy.policy import Policy
-
-Reward: TypeAlias = Callable[[nn.Module, Any], float | Tensor]
-"""Called with a model and a batch; returns a number, greater is better."""
 
 DRAWN = 500
 """How many architectures are drawn in search of the most probable ones, and to learn how probable options are."""
@@ -39,7 +36,7 @@ class ENAS(Method):
     into bins. Architectures keep the space's limits: what misses them is drawn again, or moved into them.
 
     Args:
-        reward: of a model on a validation batch; None: minus the loss.
+        reward: of a model on a validation batch; None: the metric in `fit`, and minus the loss elsewhere.
         samples: how many architectures are evaluated in each step, at least 1. Each costs about a third of a step.
         learning_rate: of Adam, for the policy, above 0.
         entropy_weight: of the entropy of the policy's choices, at least 0.
@@ -62,7 +59,7 @@ class ENAS(Method):
     def __init__(  # noqa: PLR0913, by name
         self,
         *,
-        reward: Reward | None = None,
+        reward: Judge | None = None,
         samples: int = 2,
         learning_rate: float = 3.5e-4,
         entropy_weight: float = 1e-4,
@@ -125,18 +122,18 @@ class ENAS(Method):
 
     def _rewards(self, architectures: list[Architecture], valid: Any, loss: Loss) -> list[float]:
         """Of each architecture, averaged over all processes."""
-        found = []
+        found, reward = [], self.reward or self.judge
         for architecture in architectures:
             with torch.no_grad():
                 model = self.network.sub(architecture)
-                found.append(float(-loss(model, valid) if self.reward is None else self.reward(model, valid)))
+                found.append(float(-loss(model, valid) if reward is None else reward(model, valid)))
         if processes() > 1:
             shared = torch.tensor(found, dtype=torch.float64, device=self.network.supernet.device)
             average([shared])
             found = shared.tolist()
-        for architecture, reward in zip(architectures, found, strict=True):
-            if not math.isfinite(reward):
-                raise OneShotError(f"the reward of {architecture} is {reward}; it must be a finite number")
+        for architecture, value in zip(architectures, found, strict=True):
+            if not math.isfinite(value):
+                raise OneShotError(f"the reward of {architecture} is {value}; it must be a finite number")
         return found
 
     def best(self, k: int = 1) -> list[Architecture]:

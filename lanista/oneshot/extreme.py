@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from random import Random
 from typing import TypeAlias
 
+from lanista.errors import ArchitectureError
 from lanista.oneshot.identity import Path
 from lanista.oneshot.supernet import Supernet
 from lanista.space.domain import Architecture, Value, is_number
@@ -55,7 +58,7 @@ class _Count:
 
 def _extreme(count: _Count, sign: int) -> Architecture:
     """With `sign` 1 the largest architecture, with -1 the smallest."""
-    space = count.space
+    space, rank = count.space, partial(_rank, count, sign)
     candidates = {decision.label: _ends(decision.domain.grid(2), sign) for decision in space}
     chosen: dict[str, Value] = {}
 
@@ -67,12 +70,12 @@ def _extreme(count: _Count, sign: int) -> Architecture:
         if label not in architecture(chosen):
             continue
         tried = [architecture({**chosen, label: value}) for value in candidates[label]]
-        chosen[label] = max(tried, key=lambda a: (sign * count(a), _number(a[label], sign)))[label]
+        chosen[label] = max(tried, key=rank)[label]
     found = architecture(chosen)
     if not space.violations(found):
         return found
     near = (space.repair(found, Random(seed)) for seed in range(STARTS))
-    return max((_climbed(count, start, sign) for start in near), key=lambda a: _rank(count, a, sign))
+    return max((_climbed(count, start, rank) for start in near), key=rank)
 
 
 def _ends(values: Iterable[Value], sign: int) -> Sequence[Value]:
@@ -86,21 +89,21 @@ def _ends(values: Iterable[Value], sign: int) -> Sequence[Value]:
     return listed
 
 
-def _number(value: Value, sign: int) -> float:
-    return sign * value if is_number(value) else 0.0
+def _rank(count: _Count, sign: int, architecture: Architecture) -> Rank:
+    """Greater for what is more extreme; least for what cannot be built, as some limits say only then."""
+    try:
+        number = count(architecture)
+    except ArchitectureError:
+        return (-math.inf,)
+    return sign * number, sign * sum(value for value in architecture.values() if is_number(value))
 
 
-def _rank(count: _Count, architecture: Architecture, sign: int) -> Rank:
-    """Greater for what is more extreme."""
-    return sign * count(architecture), sum(_number(value, sign) for value in architecture.values())
-
-
-def _climbed(count: _Count, start: Architecture, sign: int) -> Architecture:
+def _climbed(count: _Count, start: Architecture, rank: Callable[[Architecture], Rank]) -> Architecture:
     """The architecture to which steps lead that each make it more extreme, within the limits."""
     current, most = start, count.counted + MOVES
     while count.counted < most:
-        rank = _rank(count, current, sign)
-        better = next((near for near in count.space.neighbours(current) if _rank(count, near, sign) > rank), None)
+        least = rank(current)
+        better = next((near for near in count.space.neighbours(current) if rank(near) > least), None)
         if better is None:
             break
         current = better

@@ -37,8 +37,9 @@ class FairNAS(Sampling):
     The gradients of a step's paths are summed, as in the paper's algorithm 1: parts that are in each path have as many
     times the gradient.
 
-    Limits and priors make some options rarer than others, and are refused: train without them, and search within the
-    limits; or train with `SPOS`.
+    A path that misses a limit of the space is moved into the limits, so that options which the limits make rare are
+    trained more rarely than others: within limits fairness cannot be strict. Priors ask for the opposite of fairness,
+    and are refused.
 
     Args:
         paths: how many paths a step has; None: as many as the greatest number of options.
@@ -54,12 +55,6 @@ class FairNAS(Sampling):
 
     def prepare(self) -> None:
         space = self.network.supernet.space.decisions
-        if space.limits:
-            limits = ", ".join(limit.describe() for limit in space.limits)
-            raise OneShotError(
-                f"FairNAS trains all options equally often, which the space's limits do not allow ({limits}); make the "
-                "supernet of the space without limits, and search it within them; or train with SPOS"
-            )
         for decision in space:
             domain = decision.domain
             if getattr(domain, "prior", None) is not None:
@@ -72,10 +67,10 @@ class FairNAS(Sampling):
                     f"{decision.label!r} has {domain.size} values ({domain.describe()}), and FairNAS trains each "
                     "equally often; give a list of fewer, or train with SPOS"
                 )
-        self.options = {decision.label: list(decision.domain.grid()) for decision in space}
-        self.asked = dict.fromkeys(self.options, 0)
-        greatest = max(self.options, key=lambda label: len(self.options[label]), default=None)
-        self.turns = self.paths or (1 if greatest is None else len(self.options[greatest]))
+        self._decks = {decision.label: list(decision.domain.grid()) for decision in space}
+        self.asked = dict.fromkeys(self._decks, 0)
+        greatest = max(self._decks, key=lambda label: len(self._decks[label]), default=None)
+        self.turns = self.paths or (1 if greatest is None else len(self._decks[greatest]))
         if self.paths is None and self.turns > MOST:
             raise OneShotError(
                 f"{greatest!r} has {self.turns} options, and a step would train as many paths; say how many: "
@@ -84,12 +79,14 @@ class FairNAS(Sampling):
 
     def passes(self, train: Any, loss: Loss) -> Iterator[Tensor]:
         space = self.network.supernet.space.decisions
+        random = self.random()
         for _ in range(self.turns):
-            yield loss(self.network.sub(space.decide(self._dealt)), train)
+            architecture = space.repair(space.decide(self._dealt), random)
+            yield loss(self.network.sub(architecture), train)
 
     def _dealt(self, decision: Decision) -> Value:
         """The next card of a decision's deck."""
-        label, options = decision.label, self.options[decision.label]
+        label, options = decision.label, self._decks[decision.label]
         deck, card = divmod(self.asked[label], len(options))
         self.asked[label] += 1
         order = Random(f"{self.seed}/{label}/{deck}").sample(range(len(options)), len(options))

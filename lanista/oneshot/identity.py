@@ -4,20 +4,24 @@ A tensor's identity is its position in the model, written so that it says which 
 depend on what else was chosen: `layers.2[block=conv].0.weight`. Three rules make it:
 
 * a module is called by its name in the module that holds it; in an `nn.Sequential` and the like, whose names are
-  numbers, by its rank among the modules that are always there;
+  numbers, repetitions that come before it are not counted;
 * a candidate of a question is called by its name, too: `body[block=conv]`;
 * a repetition, or a candidate in a `Cell`, by its own name alone, wherever its place in the list is.
+
+The classes that a position goes through belong to it: what `choice` builds of two classes shares nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor, nn
+from torch.fx import GraphModule
+from torch.nn.utils.parametrize import is_parametrized
 
-from lanista.nn.mixture import Mixed, Relaxation
+from lanista.nn.mixture import Relaxation, Whole
 from lanista.space.context import Fixed
 
 T = TypeVar("T")
@@ -28,7 +32,8 @@ class Key(NamedTuple):
 
     Attributes:
         path: its position, in words.
-        kind: class of the module that holds it, by module and name: a batch norm and a layer norm share nothing.
+        kind: classes of the module that holds it and of those that this one is in, by module and name, without plain
+            containers: a batch norm and a layer norm share nothing.
         ndim: number of its dimensions.
     """
 
@@ -46,12 +51,16 @@ class Slot:
         name: of the attribute.
         key: what it stands for.
         buffer: whether it is a buffer, not a parameter.
+        owner: the module whose weight it is: of a parametrized one (`torch.nn.utils.parametrize`) that itself.
+        role: what that module calls it.
     """
 
     module: nn.Module
     name: str
     key: Key
     buffer: bool
+    owner: nn.Module
+    role: str
 
     @property
     def table(self) -> dict[str, Any]:
@@ -67,7 +76,7 @@ class Slot:
 
 @dataclass
 class Placed:
-    """What a module stands for, by the questions that it is a part of, the outermost last.
+    """What a module stands for, by the questions that it is a part of, the innermost first.
 
     Attributes:
         module: kept, so that its id stays its own.
@@ -78,6 +87,11 @@ class Placed:
     module: nn.Module
     marks: list[str]
     place: str | None = None
+
+    @property
+    def marked(self) -> str:
+        """The marks, as a path has them."""
+        return "".join(f"[{mark}]" for mark in reversed(self.marks))
 
 
 class Path(Fixed):
@@ -97,6 +111,11 @@ class Path(Fixed):
             self.note(module, place, moves)
         return module
 
+    @property
+    def asked(self) -> set[str]:
+        """The decisions that were asked for."""
+        return self._asked
+
     def note(self, module: nn.Module, place: str, moves: bool) -> None:
         """Remember what a module stands for."""
         placed = self.placed.setdefault(id(module), Placed(module, []))
@@ -110,25 +129,34 @@ R = TypeVar("R")
 
 
 class Mixing(Path):
-    """Builds a network that has all options of what can be mixed, and remembers why the rest cannot.
+    """Builds a network that has all options of all questions about layers, and remembers which it cannot mix, and why.
 
     Attributes:
         relaxations: by name.
-        obstacles: label or name -> why it cannot be mixed.
+        obstacles: label -> why it cannot be mixed.
+        whole: the labels of which all options are there, mixed or not.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.relaxations: dict[str, Relaxation] = {}
         self.obstacles: dict[str, str] = {}
+        self.whole: set[str] = set()
 
     def relax(self, label: str, make: Callable[[], R], obstacle: str | None = None) -> R | None:
-        if obstacle is not None:
-            self.obstacles[label] = obstacle
-            return None
         made: Any = self.relaxations.get(label) or make()
         self.relaxations[label] = made
+        self.whole.update(made.labels)
+        if obstacle is not None:
+            self.refuse(made.labels, obstacle)
         return made  # type: ignore[no-any-return]
+
+    def refuse(self, labels: Iterable[str], obstacle: str, *, whole: bool = False) -> bool:
+        found = dict.fromkeys(labels, obstacle)
+        self.obstacles.update(found)
+        if whole:
+            self.whole.update(found)
+        return whole
 
     def visits(self, parts: Any, chosen: Any, *, once: Any = None) -> list[Any]:
         return list(parts)
@@ -137,47 +165,86 @@ class Mixing(Path):
         """Some questions are not asked: a cell's, where it is mixed."""
 
 
+PLAIN = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+"""Containers that only hold others: what they are called says nothing."""
+
+
 def slots(model: nn.Module, placed: Mapping[int, Placed]) -> Iterator[Slot]:
     """All places of tensors in a model, tied ones too; a module that stands at several places is visited once."""
-    yield from _slots(model, "", placed, set())
+    known = placed.get(id(model))
+    path = "" if known is None else (known.place or "") + known.marked
+    return _slots(model, _Where(path, "", None), placed, set())
 
 
-def _slots(module: nn.Module, path: str, placed: Mapping[int, Placed], seen: set[int]) -> Iterator[Slot]:
+class _Where(NamedTuple):
+    """Where a module is.
+
+    Attributes:
+        path: its own.
+        kinds: the classes that it is in.
+        owner: of what is a parametrization's: the module, and its name for the tensor.
+    """
+
+    path: str
+    kinds: str
+    owner: tuple[nn.Module, str] | None
+
+    def within(self, segment: str) -> str:
+        """The path of something in the module."""
+        return f"{self.path}.{segment}" if self.path else segment
+
+
+def _slots(module: nn.Module, where: _Where, placed: Mapping[int, Placed], seen: set[int]) -> Iterator[Slot]:
     if id(module) in seen:
         return
     seen.add(id(module))
-    if isinstance(module, Mixed):
+    if isinstance(module, Whole):
         for addition, part in module.parts().items():
-            yield from _slots(part, f"{path}{addition}", placed, seen)
+            path = where.path + addition
+            yield from _slots(part, where._replace(path=path if where.path else path.lstrip(".")), placed, seen)
         return
-    kind = f"{type(module).__module__}.{type(module).__qualname__}"
-    prefix = f"{path}." if path else ""
+    kinds = where.kinds
+    if type(module) not in PLAIN and not isinstance(module, GraphModule):
+        kinds += f"/{type(module).__module__}.{type(module).__qualname__}"
     for table, buffer in ((module._parameters, False), (module._buffers, True)):
         for name, tensor in table.items():
             if tensor is not None:
-                yield Slot(module, name, Key(f"{prefix}{name}", kind, tensor.dim()), buffer)
+                owner, role = where.owner or (module, name)
+                yield Slot(module, name, Key(where.within(name), kinds, tensor.dim()), buffer, owner, role)
+    parametrized = is_parametrized(module)
     for segment, child in segments(module, placed):
-        yield from _slots(child, f"{prefix}{segment}", placed, seen)
+        if isinstance(child, Whole) and child.spliced and segment.isdigit():
+            yield from _slots(child, where._replace(kinds=kinds), placed, seen)
+            continue
+        below = _Where(where.within(segment), kinds, where.owner)
+        if parametrized and segment == "parametrizations":
+            for role, list_ in child.named_children():
+                yield from _slots(list_, _Where(below.within(role), kinds, (module, role)), placed, seen)
+        else:
+            yield from _slots(child, below, placed, seen)
 
 
 def segments(module: nn.Module, placed: Mapping[int, Placed]) -> list[tuple[str, nn.Module]]:
     """What the modules in a module are called."""
     found: list[tuple[str, nn.Module]] = []
     counts: dict[str, int] = {}
-    rank = 0
+    moved = 0
     for name, child in module._modules.items():
         if child is None:
             continue
         known = placed.get(id(child))
+        number = name.isdigit()
         if known is not None and known.place is not None:
-            segment = known.place
-        elif name.isdigit():
-            segment, rank = str(rank), rank + 1
+            segment, moved = known.place, moved + 1
         else:
-            segment = name
+            segment = str(int(name) - moved) if number else name
+            if isinstance(child, Whole) and child.spliced and number:
+                found.append((segment, child))
+                moved += 1
+                continue
         if known is not None:
-            segment += "".join(f"[{mark}]" for mark in known.marks)
-        if name.isdigit():  # of two repetitions in one list; a cell's operations of one place are one
+            segment += known.marked
+        if number:  # of two repetitions in one list; a cell's operations of one place are one
             counts[segment] = counts.get(segment, 0) + 1
             segment += f"#{counts[segment]}" if counts[segment] > 1 else ""
         found.append((segment, child))

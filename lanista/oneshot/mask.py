@@ -2,17 +2,20 @@
 
 As in FBNetV2 (https://arxiv.org/abs/2004.05565): a smaller model is the widest one with zeros for the weights that it
 lacks, so that a mixture of sizes is one pass with each weight times the sum of the shares of the sizes that have it.
-Whether a decision can be treated so is not guessed: the masked model must give the outputs of the smaller one.
+
+A channel goes through two weights, that which makes it and that which sums over it. Where it is enough, only the latter
+is masked: what comes out of the sum is then the mixture of what the sizes would give, to the letter, whatever stands
+between that keeps channels apart. Whether a decision can be treated so is not guessed: the masked model must give the
+outputs of the smaller ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import product
-from typing import Any
+from random import Random
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -20,49 +23,52 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from lanista.nn.mixture import Relaxation, exact, one_of
-from lanista.oneshot.binding import bind
+from lanista.oneshot.audit import difference
+from lanista.oneshot.binding import Bound, Source, bind
 from lanista.oneshot.identity import Key, Mixing, Slot, slots
-from lanista.oneshot.slices import Layout, cut, layout
+from lanista.oneshot.slices import Layout, Part, cut, layout, summed
 from lanista.oneshot.supernet import Supernet
 from lanista.space.decision import Decision
-from lanista.space.domain import Value, is_number
+from lanista.space.domain import Architecture, Value, is_number, key
 from lanista.space.search import SearchSpace
 
 OPTIONS = 16
 """How many sizes a decision may have."""
 
 COMBINATIONS = 64
-"""How many combinations of sizes one tensor may have."""
+"""How many combinations of sizes a dimension may have."""
 
-TOLERANCE = 1e-4
-"""How far outputs may differ, relative to the greatest: sums with zeros in them are rounded otherwise."""
+TIMES = 2
+"""In how many random architectures each size must be right."""
+
+Sizes: TypeAlias = dict[str, list[Value]]
+"""The values of each decision that is mixed by masks."""
 
 
 @dataclass(eq=False)
-class Mask:
-    """How much of each entry of a tensor counts.
+class Factor:
+    """How much of each entry counts along some dimensions, whose sizes depend on the same decisions.
 
     Attributes:
-        relaxations: of the decisions that its shape depends on.
-        which: for each combination of their options, in the order of `itertools.product`, the number of its shape.
-        indicators: of shape (shapes, *the tensor's): 1 where a smaller tensor has an entry.
-        value: for the mixtures of now.
+        relaxations: of these decisions.
+        which: for each combination of their options, in the order of `itertools.product`, the number of its sizes.
+        indicators: 1 where a smaller tensor has an entry; of shape (sizes, ...), with 1 for the other dimensions.
     """
 
     relaxations: list[Relaxation]
     which: Tensor
     indicators: Tensor
-    value: Tensor = field(default_factory=lambda: torch.empty(0))
 
-    def update(self, device: torch.device) -> None:
-        """Compute the value for the mixtures of now."""
+    def value(self, device: torch.device) -> Tensor:
+        """For the mixtures of now."""
         shares = torch.ones(1, device=device)
         for relaxation in self.relaxations:
             shares = torch.outer(shares, _shares(relaxation).to(device)).flatten()
         if self.indicators.device != device:
             self.indicators, self.which = self.indicators.to(device), self.which.to(device)
-        by_shape = torch.zeros(len(self.indicators), device=device).index_add(0, self.which, shares)
-        self.value = torch.tensordot(by_shape, self.indicators, 1)
+        by_size = torch.zeros(len(self.indicators), device=device).index_add(0, self.which, shares)
+        value: Tensor = torch.tensordot(by_size, self.indicators, 1)
+        return value
 
 
 def _shares(relaxation: Relaxation) -> Tensor:
@@ -78,28 +84,79 @@ def _shares(relaxation: Relaxation) -> Tensor:
     return weights * kept
 
 
+@dataclass(eq=False)
+class Masked:
+    """A tensor times its mask, as a module's table takes it.
+
+    Attributes:
+        source: what gives the tensor.
+        factors: of the mask.
+        mask: for the mixtures of now.
+    """
+
+    source: Source
+    factors: list[Factor] = field(default_factory=list)
+    mask: Tensor = field(default_factory=lambda: torch.ones(()))
+
+    def update(self, device: torch.device) -> None:
+        """Compute the mask for the mixtures of now."""
+        mask = torch.ones((), device=device)
+        for factor in self.factors:
+            mask = mask * factor.value(device)
+        self.mask = mask
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.source.shape
+
+    @property
+    def split(self) -> bool:
+        return self.source.split
+
+    @property
+    def learns(self) -> bool:
+        return self.source.learns
+
+    @property
+    def identity(self) -> int:
+        return id(self)
+
+    def read(self) -> Tensor:
+        return self.source.read() * self.mask
+
+    def view(self) -> Tensor:
+        return self.source.view()
+
+    def write(self, value: Tensor) -> None:
+        self.source.write(value)
+
+
 class Masks:
     """The masks of a network.
 
     Args:
-        masks: for each tensor whose shape is mixed.
+        masked: the tensors whose sizes are mixed.
         relaxations: of the decisions that are mixed so, by label.
-        supernet: whose tensors they are for.
+        widest: the greatest value of each of these.
     """
 
     def __init__(
         self,
-        masks: Iterable[Mask],
+        masked: Iterable[Masked] = (),
         relaxations: Mapping[str, Relaxation] | None = None,
-        supernet: Supernet | None = None,
+        widest: Mapping[str, Value] | None = None,
     ) -> None:
-        self._masks, self.relaxations, self._supernet = list(masks), dict(relaxations or {}), supernet
+        self._masked, self.relaxations, self._widest = list(masked), dict(relaxations or {}), dict(widest or {})
 
-    def update(self) -> None:
+    def place(self, label: str, architecture: Mapping[str, Value]) -> list[list[float]]:
+        """The strengths that stand for an architecture; what does not exist in it is as wide as can be."""
+        known = architecture if label in architecture else {label: self._widest[label]}
+        return self.relaxations[label].place(dict(known))
+
+    def update(self, device: torch.device) -> None:
         """Take note of the mixtures of now."""
-        if self._supernet is not None:
-            for mask in self._masks:
-                mask.update(self._supernet.device)
+        for masked in self._masked:
+            masked.update(device)
 
 
 def find(
@@ -118,46 +175,37 @@ def find(
         widest: the answers under which it was built.
         decisions: those that are not mixed yet.
     """
-    obstacles: dict[str, str] = {}
-    sizes: dict[str, list[Value]] = {}
+    obstacles: dict[str, str] = dict(context.obstacles)
+    sizes: Sizes = {}
+    study = _Study(supernet, widest)
     for decision in decisions:
-        reason = _reason(decision, context, supernet)
+        values = list(decision.domain.grid(OPTIONS + 1))
+        reason = context.obstacles.get(decision.label) or _reason(decision, values, supernet, context)
+        reason = reason or study.effect(decision.label, values)
         if reason is None:
-            sizes[decision.label] = list(decision.domain.grid(OPTIONS + 1))
+            sizes[decision.label] = values
         else:
             obstacles[decision.label] = reason
-    study = _Study(supernet, widest)
-    for label in list(sizes):
-        reason = study.effect(label, sizes[label])
-        if reason is not None:
-            obstacles[label] = reason
-            del sizes[label]
     relaxations = {label: one_of(label, values) for label, values in sizes.items()}
-    masks = []
-    for slot in slots(model, context.placed):
-        labels = [label for label in sizes if slot.key in study.changes[label]]
-        if not labels or slot.buffer:
-            continue
-        if torch.Size([len(sizes[label]) for label in labels]).numel() > COMBINATIONS:
-            obstacles.update(dict.fromkeys(labels, f"{slot.key.path!r} has too many sizes, with {labels}"))
-            continue
-        masks.append(_masked(supernet, slot, study, {label: sizes[label] for label in labels}, relaxations))
-    found = Masks(masks, {label: relaxations[label] for label in sizes if label not in obstacles}, supernet)
-    for label in found.relaxations:
-        reason = None if obstacles else _check(supernet, model, context, found, label, sizes)
-        if reason is not None:
-            obstacles[label] = reason
-            break
-    return found, obstacles
+    search = _Search(supernet, model, context, study, sizes, relaxations)
+    obstacles |= search.too_many()
+    if obstacles or not sizes:
+        return Masks(), obstacles
+    for strategy in (_summing, _making, _every):
+        masks = search.masks(strategy)
+        reasons = search.wrong(masks)
+        if not reasons:
+            return masks, {}
+    return Masks(), reasons
 
 
-def _reason(decision: Decision, context: Mixing, supernet: Supernet) -> str | None:
+def _reason(decision: Decision, values: Sequence[Value], supernet: Supernet, context: Mixing) -> str | None:
     """Why a decision is not even tried."""
-    for name, reason in context.obstacles.items():
-        if decision.label == name or (name.rpartition("/")[2].isdigit() and _belongs(decision.label, name)):
-            return reason
-    values = list(decision.domain.grid(OPTIONS + 1))
+    if decision.label not in context.asked:
+        return "it is not asked where all options are there at once, as in the second operation of a cell's node"
     if not all(is_number(value) for value in values):
+        if supernet.space.mutators:
+            return "its options are no sizes, and a model that mutators edit has one of its layers at a time"
         return "its options are no layers, inputs, depths or sizes; ask with LayerChoice for one of several layers"
     if len(values) > OPTIONS or decision.domain.size > OPTIONS:
         return f"it has more than {OPTIONS} values; give a list of fewer"
@@ -166,20 +214,14 @@ def _reason(decision: Decision, context: Mixing, supernet: Supernet) -> str | No
     return None
 
 
-def _belongs(label: str, node: str) -> bool:
-    """Whether a decision is one of a cell's node: `cell/op_2_0` of `cell/2`."""
-    cell, _, number = node.rpartition("/")
-    return any(label.startswith(f"{cell}/{what}_{number}_") for what in ("op", "input"))
-
-
 class _Study:
     """What each number changes: networks with other numbers are built and compared."""
 
     def __init__(self, supernet: Supernet, widest: Mapping[str, Value]) -> None:
-        self.changes: dict[str, set[Key]] = {}
+        self.changes: dict[str, dict[Key, set[int]]] = {}
         self._supernet, self._widest = supernet, dict(widest)
         self._known: dict[tuple[tuple[str, Value], ...], dict[Key, tuple[int, ...]]] = {}
-        self._training: dict[tuple[tuple[str, Value], ...], list[object]] = {}
+        self._training: dict[tuple[tuple[str, Value], ...], list[float]] = {}
 
     def shapes(self, changed: Mapping[str, Value]) -> dict[Key, tuple[int, ...]]:
         """The shapes of all tensors, where these numbers are not the greatest."""
@@ -187,129 +229,179 @@ class _Study:
         if name not in self._known:
             model, context = self._supernet.skeleton({**self._widest, **changed}, Mixing)
             self._known[name] = {slot.key: tuple(slot.tensor.shape) for slot in slots(model, context.placed)}
-            self._training[name] = [
-                module.p if isinstance(module, _DropoutNd) else module.momentum
-                for module in model.modules()
-                if isinstance(module, _DropoutNd | _NormBase)
-            ]
+            self._training[name] = list(_rates(model))
         return self._known[name]
 
     def effect(self, label: str, values: Sequence[Value]) -> str | None:
-        """Learn which tensors a decision changes, or why it cannot be mixed."""
+        """Learn which dimensions of which tensors a decision changes, or why it cannot be mixed."""
         full = self.shapes({})
-        self.changes[label] = set()
+        changes = self.changes[label] = {}
         for value in values:
             found = self.shapes({label: value})
             if found.keys() != full.keys():
                 return "it changes which layers there are; ask with Repeat or LayerChoice"
-            if any(a > b for name in full for a, b in zip(found[name], full[name], strict=True)):
-                return f"with {value!r} a tensor is larger than with the greatest value"
-            self.changes[label] |= {name for name in full if found[name] != full[name]}
-        if not self.changes[label]:
+            for name, shape in full.items():
+                for dim, (size, most) in enumerate(zip(found[name], shape, strict=True)):
+                    if size > most:
+                        return f"with {value!r} a tensor is larger than with the greatest value"
+                    if size != most:
+                        changes.setdefault(name, set()).add(dim)
+        if not changes:
             return "it changes the size of no weight (as a stride, a rate or a dilation does not)"
-        if len({tuple(map(str, rates)) for rates in self._training.values()}) > 1:
-            return "it changes a dropout rate or a momentum"
-        return None
+        return "it changes a dropout rate or a momentum" if len(set(map(tuple, self._training.values()))) > 1 else None
 
 
-def _masked(
-    supernet: Supernet,
-    slot: Slot,
-    study: _Study,
-    sizes: Mapping[str, Sequence[Value]],
-    relaxations: Mapping[str, Relaxation],
-) -> Mask:
-    """Let the tensor at a place be masked."""
-    whole, kind = tuple(slot.tensor.shape), layout(slot.module, slot.name, slot.tensor.dim())
-    shapes: dict[tuple[int, ...], int] = {}
-    which = []
-    for values in product(*sizes.values()):
-        shape = study.shapes(dict(zip(sizes, values, strict=True)))[slot.key]
-        which.append(shapes.setdefault(shape, len(shapes)))
-    indicators = torch.stack([_indicator(whole, shape, kind) for shape in shapes])
-    mask = Mask([relaxations[label] for label in sizes], torch.tensor(which), indicators)
-    base: Any = dict.__getitem__(slot.module._parameters, slot.name)
-    source = slot.module._parameters.sources.get(slot.name) if hasattr(slot.module._parameters, "sources") else None
-    bind(slot.module, {slot.name: partial(_product, base, source, mask)})
-    return mask
+def _rates(model: nn.Module) -> Iterator[float]:
+    """What has an effect in training only."""
+    for module in model.modules():
+        if isinstance(module, _DropoutNd):
+            yield module.p
+        if isinstance(module, _NormBase):
+            yield -1.0 if module.momentum is None else module.momentum
+        yield from (value for name, value in vars(module).items() if "drop" in name and isinstance(value, float))
 
 
-def _product(base: Tensor, source: Any, mask: Mask) -> Tensor:
-    return (base if source is None else source()) * mask.value
+Strategy: TypeAlias = Callable[[Slot, int], bool]
+"""Whether a dimension of the tensor at a place is masked."""
 
 
-def _indicator(whole: tuple[int, ...], shape: tuple[int, ...], kind: Layout) -> Tensor:
-    positions = torch.arange(torch.Size(whole).numel()).reshape(whole)
-    indicator = torch.zeros(positions.numel())
-    indicator[cut(positions, shape, kind).flatten()] = 1.0
-    return indicator.reshape(whole)
+def _window(slot: Slot, dim: int) -> bool:
+    return layout(slot.owner, slot.role, dim + 1).centred and dim >= 2
 
 
-def _check(
-    supernet: Supernet,
-    model: nn.Module,
-    context: Mixing,
-    masks: Masks,
-    label: str,
-    sizes: Mapping[str, Sequence[Value]],
-) -> str | None:
-    """Whether the masked network gives what the smaller models give; if not, why."""
-    space, example = supernet.space, supernet.space.example_input
-    inputs = example if isinstance(example, tuple) else (example,)
-    relaxations = {**context.relaxations, **masks.relaxations}
-    with _random_weights(supernet), torch.no_grad():
-        for index, value in enumerate(sizes[label]):
-            architecture = _with(space.decisions, label, value, index)
-            if architecture is None:
-                continue
-            for relaxation in relaxations.values():
+def _summing(slot: Slot, dim: int) -> bool:
+    return summed(slot.owner, slot.role) == dim or _window(slot, dim)
+
+
+def _making(slot: Slot, dim: int) -> bool:
+    return summed(slot.owner, slot.role) != dim
+
+
+def _every(slot: Slot, dim: int) -> bool:
+    return True
+
+
+@dataclass
+class _Search:
+    """Finds a way to mask that is right."""
+
+    supernet: Supernet
+    model: nn.Module
+    context: Mixing
+    study: _Study
+    sizes: Sizes
+    relaxations: Mapping[str, Relaxation]
+
+    def __post_init__(self) -> None:
+        self._masked: dict[Key, tuple[Slot, Masked]] = {}
+        names = {id(parameter): name for name, parameter in self.supernet.named_parameters()}
+        for slot in slots(self.model, self.context.placed):
+            if not slot.buffer and any(slot.key in self.study.changes[label] for label in self.sizes):
+                table = slot.module._parameters
+                source: Source | None = table.parts.get(slot.name) if isinstance(table, Bound) else None
+                if source is None:
+                    tensor = slot.tensor
+                    kind = layout(slot.owner, slot.role, tensor.dim())
+                    source = Part(self.supernet, names[id(tensor)], tuple(tensor.shape), kind)
+                self._masked[slot.key] = slot, Masked(source)
+        for slot, masked in self._masked.values():
+            bind(slot.module, {slot.name: masked})
+
+    def too_many(self) -> dict[str, str]:
+        """The decisions that have too many combinations, and where."""
+        return {
+            label: f"{slot.key.path!r} has too many sizes, with {labels}"
+            for slot, _ in self._masked.values()
+            for labels, _ in self._groups(slot, _every)
+            if torch.Size([len(self.sizes[label]) for label in labels]).numel() > COMBINATIONS
+            for label in labels
+        }
+
+    def masks(self, strategy: Strategy) -> Masks:
+        """Mask what a strategy says."""
+        for slot, masked in self._masked.values():
+            masked.factors = [self._factor(slot, *group) for group in self._groups(slot, strategy)]
+        widest = {label: max(values) for label, values in self.sizes.items()}
+        return Masks([masked for _, masked in self._masked.values()], self.relaxations, widest)
+
+    def _groups(self, slot: Slot, strategy: Strategy) -> list[tuple[list[str], list[int]]]:
+        """The dimensions of a tensor that are masked, by the decisions that they depend on: each is in one group."""
+        groups: list[tuple[set[str], set[int]]] = []
+        for dim in range(slot.tensor.dim()):
+            labels = {label for label in self.sizes if dim in self.study.changes[label].get(slot.key, ())}
+            if labels and strategy(slot, dim):
+                near = [group for group in groups if group[0] & labels]
+                groups = [group for group in groups if group not in near]
+                groups.append((labels.union(*(group[0] for group in near)), {dim}.union(*(group[1] for group in near))))
+        return [([label for label in self.sizes if label in labels], sorted(dims)) for labels, dims in groups]
+
+    def _factor(self, slot: Slot, labels: Sequence[str], dims: Sequence[int]) -> Factor:
+        whole = tuple(slot.tensor.shape)
+        kind = layout(slot.owner, slot.role, len(whole))
+        found: dict[tuple[int, ...], int] = {}
+        which = []
+        for values in product(*(self.sizes[label] for label in labels)):
+            shape = self.study.shapes(dict(zip(labels, values, strict=True)))[slot.key]
+            which.append(found.setdefault(tuple(shape[dim] for dim in dims), len(found)))
+        indicators = []
+        for sizes in found:
+            indicator = torch.ones([1] * len(whole))
+            for dim, size in zip(dims, sizes, strict=True):
+                indicator = indicator * _indicator(whole[dim], size, dim, kind, len(whole))
+            indicators.append(indicator)
+        return Factor([self.relaxations[label] for label in labels], torch.tensor(which), torch.stack(indicators))
+
+    def wrong(self, masks: Masks) -> dict[str, str]:
+        """The decisions for which the masked network does not give what the smaller models give, and why."""
+
+        def select(architecture: Architecture) -> nn.Module:
+            for relaxation in self.context.relaxations.values():
                 relaxation.mixture = exact(relaxation.place(architecture))
-            for other in masks.relaxations:  # what does not exist in this architecture is as wide as can be
-                if other not in architecture:
-                    relaxations[other].mixture = exact(relaxations[other].place({other: max(sizes[other])}))
-            masks.update()
-            expected, found = (
-                _outputs(candidate.eval(), inputs, supernet.device)
-                for candidate in (supernet.path(architecture), model)
-            )
-            if [t.shape for t in expected] != [t.shape for t in found]:
-                return f"with {value!r} the model's output has another shape"
-            if any((a - b).abs().max() > TOLERANCE * (1 + a.abs().max()) for a, b in zip(expected, found, strict=True)):
-                return (
-                    f"with {value!r} the model is not the widest one with zeros in it; a layer between depends on the "
-                    "size in another way (a normalisation over it, a scale, a stride)"
+            for label, relaxation in masks.relaxations.items():
+                relaxation.mixture = exact(masks.place(label, architecture))
+            masks.update(self.supernet.device)
+            return self.model
+
+        space, random = self.supernet.space.decisions, Random(0)
+        if difference(self.supernet, _samples(space, self.sizes, random), select) is None:
+            return {}
+        reasons = {}
+        for label, values in self.sizes.items():
+            alone = {other: [max(self.sizes[other])] for other in self.sizes} | {label: values}
+            found = difference(self.supernet, _samples(space, alone, random), select)
+            if found is not None:
+                reasons[label] = (
+                    f"with {found[0].get(label)!r} the model is not the widest one with zeros in it ({found[1]}); a "
+                    "layer between depends on the size in another way (a normalisation over it, a scale, a stride)"
                 )
-    return None
+        together = f"sizes that go one by one do not go together, such as those of {', '.join(map(repr, self.sizes))}"
+        return reasons or dict.fromkeys(self.sizes, together)
 
 
-def _with(space: SearchSpace, label: str, value: Value, seed: int) -> dict[str, Value] | None:
-    """A random architecture in which a decision has this value; None if none was found."""
-    for attempt in range(50):
-        drawn = space.sample(1000 * seed + attempt)
-        if label in drawn:
-            return space.validate({**drawn, label: value})
-    return None
+def _indicator(whole: int, size: int, dim: int, kind: Layout, dims: int) -> Tensor:
+    """1 for the entries that a smaller tensor has along a dimension; of as many dimensions as the tensor."""
+    shape = [1] * dims
+    shape[dim] = whole
+    positions = torch.arange(whole).reshape(shape)
+    shape[dim] = size
+    chunks = tuple(chunks if other == dim else 1 for other, chunks in enumerate(kind.chunks))
+    indicator = torch.zeros(whole)
+    indicator[cut(positions, shape, Layout(chunks, kind.centred)).flatten()] = 1.0
+    shape[dim] = whole
+    return indicator.reshape(shape)
 
 
-def _outputs(model: nn.Module, inputs: tuple[Any, ...], device: torch.device) -> list[Tensor]:
-    found = model(*(value.to(device) if isinstance(value, Tensor) else value for value in inputs))
-    return [leaf for leaf in torch.utils._pytree.tree_leaves(found) if isinstance(leaf, Tensor)]
-
-
-@contextmanager
-def _random_weights(supernet: Supernet) -> Iterator[None]:
-    """Meanwhile all weights are random: a bias that is zero at first would hide what it will do."""
-    training = supernet.training
-    saved = {name: tensor.detach().clone() for name, tensor in supernet.state_dict().items()}
-    generator = torch.Generator().manual_seed(0)
-    try:
-        with torch.no_grad():
-            for tensor in supernet.state_dict().values():
-                if tensor.is_floating_point():
-                    fan = max(1, tensor[0].numel()) if tensor.dim() > 1 else 4
-                    noise = torch.rand(tensor.shape, generator=generator)
-                    tensor.copy_((noise - 0.5) * (2 / fan**0.5) if tensor.dim() > 1 else noise + 0.5)
-        yield
-    finally:
-        supernet.load_state_dict(saved)
-        supernet.train(training)
+def _samples(space: SearchSpace, sizes: Mapping[str, Sequence[Value]], random: Random) -> Iterator[Architecture]:
+    """Random architectures that have each of the sizes several times, in other company."""
+    left = {(label, key(value)): TIMES for label, values in sizes.items() for value in values}
+    for _ in range(4 * TIMES * max(map(len, sizes.values()), default=0)):
+        drawn = space.sample(random)
+        chosen = {}
+        for label in sizes.keys() & drawn.keys():
+            values = list(sizes[label])
+            random.shuffle(values)
+            chosen[label] = max(values, key=lambda value: left[label, key(value)])
+        if any(left[label, key(value)] > 0 for label, value in chosen.items()):
+            for label, value in chosen.items():
+                left[label, key(value)] -= 1
+            yield space.validate({**drawn, **chosen})

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from heapq import heappop, heappush
 from random import Random
 
 from torch import nn
 
-from lanista.errors import OneShotError
-from lanista.nn.mixture import Mixture, Relaxation, Strengths, exact
+from lanista.errors import LanistaError, OneShotError
+from lanista.nn.mixture import Mixture, Relaxation, Strengths, Whole, exact
+from lanista.oneshot.audit import difference
 from lanista.oneshot.identity import Mixing
 from lanista.oneshot.mask import Masks, find
 from lanista.oneshot.supernet import Supernet
 from lanista.space.domain import Architecture, Value, is_integer, is_number
 from lanista.space.probe import UNBUILDABLE
+
+AUDITED = 3
+"""How many random architectures must come out as their paths do."""
 
 SEARCHED = 2000
 """How many architectures are looked at for the strongest ones."""
@@ -30,39 +35,74 @@ class Network:
     Attributes:
         supernet: as given.
         model: runs what `select` or `mix` said last.
-        relaxations: what is mixed, by name.
-        obstacles: label -> why that decision cannot be mixed.
     """
 
     def __init__(self, supernet: Supernet) -> None:
         self.supernet = supernet
-        decisions = supernet.space.decisions
-        widest: dict[str, Value] = {}
-        for decision in decisions:
+        self._widest: dict[str, Value] = {}
+        for decision in supernet.space.decisions:
             values = list(decision.domain.grid(2))
             numeric = all(is_number(value) for value in values)
-            widest[decision.label] = max(values) if numeric else decision.domain.default()
+            self._widest[decision.label] = max(values) if numeric else decision.domain.default()
         self.model: nn.Module = nn.Module()
-        self.relaxations: dict[str, Relaxation] = {}
-        self._masks = Masks([])
+        self._context: Mixing | None = None
+        self._failure = ""
         try:
-            self.model, context = supernet.skeleton(widest, Mixing)
-        except UNBUILDABLE as error:
-            reason = f"the model cannot be built with all options at once ({type(error).__name__}: {error})"
-            self.obstacles = {decision.label: reason for decision in decisions}
-            return
-        self.relaxations = dict(context.relaxations)
-        mixed = {label for relaxation in self.relaxations.values() for label in relaxation.labels}
-        left = [decision for decision in decisions if decision.label not in mixed]
-        supernet.bind(self.model, context.placed)
-        self._masks, self.obstacles = find(supernet, self.model, context, widest, left)
-        self.relaxations |= self._masks.relaxations
+            self.model, self._context = supernet.skeleton(self._widest, Mixing)
+            supernet.bind(self.model, self._context.placed)
+        except (LanistaError, *UNBUILDABLE) as error:
+            self._context = None
+            self._failure = f"the model cannot be built with all options at once ({type(error).__name__}: {error})"
         self._inplace = [module for module in self.model.modules() if getattr(module, "inplace", None) is True]
+
+    @property
+    def obstacles(self) -> dict[str, str]:
+        """Why decisions cannot be mixed, by label. Finding that out may take some forward passes, once."""
+        return self._found[1]
+
+    @property
+    def relaxations(self) -> dict[str, Relaxation]:
+        """What is mixed, by name."""
+        return self._found[2]
+
+    @cached_property
+    def _found(self) -> tuple[Masks, dict[str, str], dict[str, Relaxation]]:
+        decisions, context = self.supernet.space.decisions, self._context
+        if context is None:
+            return Masks(), {decision.label: self._failure for decision in decisions}, {}
+        left = [decision for decision in decisions if decision.label not in self._mixed]
+        masks, obstacles = find(self.supernet, self.model, context, self._widest, left)
+        if not obstacles and self._mixed:
+            obstacles = self._audit(masks, context.relaxations)
+        return masks, obstacles, {**context.relaxations, **masks.relaxations}
+
+    @property
+    def _mixed(self) -> set[str]:
+        """The labels that are mixed without masks."""
+        relaxations = {} if self._context is None else self._context.relaxations
+        return {label for relaxation in relaxations.values() for label in relaxation.labels}
+
+    def _audit(self, masks: Masks, relaxations: Mapping[str, Relaxation]) -> dict[str, str]:
+        """What stands against mixing layers, inputs and depths: the model may do more with them than to call them."""
+        space, random = self.supernet.space, Random(0)
+        if space.example_input is None:
+            spliced = any(isinstance(module, Whole) and module.spliced for module in self.model.modules())
+            reason = "blocks are taken one by one; give ModelSpace an example_input, to see whether that can be mixed"
+            return dict.fromkeys(self._mixed, reason) if spliced else {}
+
+        def select(architecture: Architecture) -> nn.Module:
+            placed = {name: exact(relaxation.place(architecture)) for name, relaxation in relaxations.items()}
+            placed |= {label: exact(masks.place(label, architecture)) for label in masks.relaxations}
+            return self._run(placed, {**relaxations, **masks.relaxations}, masks, inplace=False)
+
+        found = difference(self.supernet, [space.decisions.sample(random) for _ in range(AUDITED)], select)
+        reason = "" if found is None else f"with all options at once, {found[1]}: a chosen layer is not only called"
+        return dict.fromkeys(self._mixed, reason) if found else {}
 
     @property
     def complete(self) -> bool:
         """Whether `select` makes the model compute exactly what a path computes, at the same cost."""
-        return not self.obstacles and not self._masks.relaxations
+        return self._mixed == set(self.supernet.space.decisions.labels) and not self.obstacles
 
     def select(self, architecture: Mapping[str, Value]) -> nn.Module:
         """Let the model be an architecture's, and return it.
@@ -75,13 +115,23 @@ class Network:
         """
         self.require("select an architecture in one model")
         canonical = self.supernet.space.decisions.validate(architecture)
-        return self._run(
-            {name: exact(relaxation.place(canonical)) for name, relaxation in self.relaxations.items()}, inplace=True
-        )
+        masks, _, relaxations = self._found
+        placed = {
+            name: exact(masks.place(name, canonical) if name in masks.relaxations else relaxation.place(canonical))
+            for name, relaxation in relaxations.items()
+        }
+        return self._run(placed, relaxations, masks, inplace=True)
 
     def mix(self, mixtures: Mapping[str, Mixture]) -> nn.Module:
-        """Let the model mix its options, and return it; there is a mixture for the name of each relaxation."""
-        return self._run(mixtures, inplace=False)
+        """Let the model mix its options, and return it; there is a mixture for the name of each relaxation.
+
+        Raises:
+            OneShotError: a decision cannot be mixed.
+        """
+        if self.obstacles:
+            self.require("mix options in one model")
+        masks, _, relaxations = self._found
+        return self._run(mixtures, relaxations, masks, inplace=False)
 
     def sub(self, architecture: Architecture) -> nn.Module:
         """A model that computes what the path of a canonical architecture computes, for now: built, or selected."""
@@ -160,12 +210,14 @@ class Network:
                 changed = {**architecture, label: other}
                 yield space.decide(lambda d: changed.get(d.label, d.domain.default()))  # noqa: B023 (used at once)
 
-    def _run(self, mixtures: Mapping[str, Mixture], *, inplace: bool) -> nn.Module:
-        for name, relaxation in self.relaxations.items():
+    def _run(
+        self, mixtures: Mapping[str, Mixture], relaxations: Mapping[str, Relaxation], masks: Masks, *, inplace: bool
+    ) -> nn.Module:
+        for name, relaxation in relaxations.items():
             relaxation.mixture = mixtures[name]
         for module in self._inplace:  # an option must not change the input of the others
             module.inplace = inplace  # type: ignore[assignment]
         if self.model.training != self.supernet.training:
             self.model.train(self.supernet.training)
-        self._masks.update()
+        masks.update(self.supernet.device)
         return self.model

@@ -93,7 +93,7 @@ class ProgressiveShrinking(Sampling):
         if self.progress < self.full:
             return 0
         stages = sum(self._lengths)
-        return min(stages, 1 + int((self.progress - self.full) / (1 - self.full) * stages))
+        return min(stages, 1 + int((self.progress - self.full) / (1 - self.full) * stages + 1e-9))
 
     def open(self) -> dict[str, list[Value] | None]:
         """The values that are drawn now, by label; None where all are."""
@@ -102,6 +102,15 @@ class ProgressiveShrinking(Sampling):
             found.update({label: opening.after(left) for label, opening in group.items()})
             left = max(0, left - length)
         return found
+
+    def draw(self, random: Random) -> Architecture:
+        """A random architecture of values that are open."""
+        space, opened = self.network.supernet.space.decisions, self.open()
+        for _ in range(REDRAWS):
+            drawn = space.decide(lambda decision: _draw(decision.domain, opened[decision.label], random))
+            if not space.violations(drawn):
+                return drawn
+        return space.repair(drawn, random)
 
     def passes(self, train: Any, loss: Loss) -> Iterator[Tensor]:
         if self.progress < self.full:
@@ -112,23 +121,13 @@ class ProgressiveShrinking(Sampling):
                 self.teacher = self._copy()
             with torch.no_grad():
                 self._distillation.teach(self.teacher, loss, train)
-        random, opened = self.random(), self.open()
+        random = self.random()
         for _ in range(self.paths):
-            model = self.network.sub(self._drawn(opened, random))
-            yield self._distillation.learn(model, loss, train, hard=1.0)
+            yield self._distillation.learn(self.network.sub(self.draw(random)), loss, train, hard=1.0)
 
     def _copy(self) -> nn.Module:
         """The largest network as it is now, for evaluation alone."""
         return self.network.supernet.inherit(self.largest).eval().requires_grad_(False)
-
-    def _drawn(self, opened: Mapping[str, list[Value] | None], random: Random) -> Architecture:
-        """An architecture of open values."""
-        space = self.network.supernet.space.decisions
-        for _ in range(REDRAWS):
-            drawn = space.decide(lambda decision: _draw(decision.domain, opened[decision.label], random))
-            if not space.violations(drawn):
-                return drawn
-        return space.repair(drawn, random)
 
     def state_dict(self) -> dict[str, Any]:
         taught = None if self.teacher is None else self.teacher.state_dict()

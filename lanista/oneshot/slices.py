@@ -55,27 +55,111 @@ def layout(module: nn.Module, name: str, ndim: int) -> Layout:
     return Layout(tuple(chunks))
 
 
+INPUTS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
+    (nn.Linear, ("weight",)),
+    (_ConvNd, ("weight",)),
+    (nn.MultiheadAttention, ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")),
+    (nn.RNNBase, ("weight_",)),
+    (nn.RNNCellBase, ("weight_",)),
+)
+"""Whose weights sum over an input, and what these begin with."""
+
+
+def summed(module: nn.Module, name: str) -> int | None:
+    """The dimension of the tensor `name` over which the module sums its input; None if it is not known."""
+    if not any(isinstance(module, kind) and name.startswith(names) for kind, names in INPUTS):
+        return None
+    return 0 if getattr(module, "transposed", False) else 1
+
+
 def cut(tensor: Tensor, shape: Sequence[int], layout: Layout) -> Tensor:
-    """The part of `tensor` that has this shape; a view where the chunks allow it.
+    """The part of `tensor` that has this shape; a view where there is one chunk in each dimension.
 
     Raises:
-        OneShotError: the tensor is smaller, or chunks do not divide a size.
+        OneShotError: the tensor is smaller.
     """
     if tensor.shape == torch.Size(shape):
         return tensor
-    for dim, (size, chunks) in enumerate(zip(shape, layout.chunks, strict=True)):
-        whole = tensor.shape[dim]
+    return window(tensor, shape, layout).reshape(shape)
+
+
+def window(tensor: Tensor, shape: Sequence[int], layout: Layout) -> Tensor:
+    """A view of the same part, with a dimension more, before its own, for each that falls into chunks.
+
+    Chunks that do not divide a size do not count.
+
+    Raises:
+        OneShotError: as `cut`.
+    """
+    for dim in reversed(range(tensor.dim())):
+        size, whole, chunks = shape[dim], tensor.shape[dim], layout.chunks[dim]
         if size == whole:
             continue
-        if size > whole or size % chunks or whole % chunks:
-            raise OneShotError(
-                f"a tensor of shape {tuple(tensor.shape)} has no part of shape {tuple(shape)}"
-                + (f" in {chunks} chunks" if chunks > 1 else "")
-            )
-        if chunks > 1:
+        if size > whole:
+            raise OneShotError(f"a tensor of shape {tuple(tensor.shape)} has no part of shape {tuple(shape)}")
+        if chunks > 1 and size % chunks == whole % chunks == 0:
             parts = tensor.unflatten(dim, (chunks, whole // chunks))  # type: ignore[no-untyped-call]
-            tensor = parts.narrow(dim + 1, 0, size // chunks).flatten(dim, dim + 1)
+            tensor = parts.narrow(dim + 1, 0, size // chunks)
         else:
-            start = (whole - size) // 2 if layout.centred and dim >= 2 else 0
-            tensor = tensor.narrow(dim, start, size)
+            tensor = tensor.narrow(dim, (whole - size) // 2 if layout.centred and dim >= 2 else 0, size)
     return tensor
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a tensor that a module holds, as it is whenever it is asked for.
+
+    Attributes:
+        holder: the module.
+        name: of its tensor.
+        shape: of the part.
+        layout: how it is cut.
+        fixed: whether gradients do not go through it.
+    """
+
+    holder: nn.Module
+    name: str
+    shape: tuple[int, ...]
+    layout: Layout
+    fixed: bool = False
+
+    @property
+    def tensor(self) -> Tensor:
+        """What the module holds."""
+        found: Tensor = getattr(self.holder, self.name)
+        return found
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of the tensor."""
+        return self.tensor.shape == self.shape
+
+    @property
+    def split(self) -> bool:
+        """Whether it falls into chunks, so that `view` is a copy."""
+        return not self.whole and any(chunks > 1 for chunks in self.layout.chunks)
+
+    @property
+    def learns(self) -> bool:
+        """Whether gradients go through it."""
+        return self.tensor.requires_grad and not self.fixed
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Equal for equal parts of one tensor."""
+        return id(self.holder), self.name, self.shape
+
+    def read(self) -> Tensor:
+        """The part; in the memory order that a tensor of its own has, since other orders may give other last digits."""
+        tensor = self.tensor.detach() if self.fixed else self.tensor
+        return tensor if tensor.shape == self.shape else cut(tensor, self.shape, self.layout).contiguous()
+
+    def view(self) -> Tensor:
+        """The part, for what changes it in place; a copy where it falls into chunks."""
+        return cut(self.tensor, self.shape, self.layout)
+
+    def write(self, value: Tensor) -> None:
+        """Replace the part."""
+        with torch.no_grad():
+            target = window(self.tensor, self.shape, self.layout)
+            target.copy_(value.detach().reshape(target.shape))

@@ -23,6 +23,8 @@ class SPOS(Sampling):
     other strategy.
     """
 
+    plain = True
+
     def passes(self, train: Any, loss: Loss) -> Iterator[Tensor]:
         architecture = self.network.supernet.space.decisions.sample(self.random())
         yield loss(self.network.sub(architecture), train)

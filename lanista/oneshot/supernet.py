@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 from typing import Any, TypeVar, cast
 
 import torch
@@ -13,11 +13,12 @@ from torch.overrides import TorchFunctionMode
 
 from lanista.errors import OneShotError
 from lanista.model import ModelSpace
-from lanista.oneshot.binding import bind, flatten
+from lanista.oneshot.binding import Bound, bind, flatten
 from lanista.oneshot.identity import Key, Path, Placed, Slot, slots
-from lanista.oneshot.slices import Layout, cut
+from lanista.oneshot.slices import Layout, Part, window
 from lanista.oneshot.survey import Survey, survey
 from lanista.space.domain import Architecture, Value
+from lanista.space.probe import UNBUILDABLE
 
 K = TypeVar("K", bound=Path)
 
@@ -66,7 +67,7 @@ class Supernet(nn.Module):
     def __init__(self, space: ModelSpace, *, include: Iterable[Mapping[str, Value]] = ()) -> None:
         super().__init__()
         self.space = space
-        found = survey(space, [space.decisions.validate(architecture) for architecture in include], self.skeleton)
+        found = survey(space, [space.decisions.validate(architecture) for architecture in include], self)
         self._private = found.private
         self._shared = _named(found)
         self._fill(found)
@@ -102,11 +103,11 @@ class Supernet(nn.Module):
         for slot in slots(model, context.placed):
             original = slot.tensor
             if id(original) not in known:
-                shared = self._part(slot)
-                if shared is None:
+                part = self._part(slot)
+                if part is None:
                     value = original.to(self.device)
                 else:
-                    value = shared().detach().clone(memory_format=torch.contiguous_format)
+                    value = part.read().detach().clone(memory_format=torch.contiguous_format)
                 if isinstance(original, nn.Parameter):
                     value = nn.Parameter(value, requires_grad=original.requires_grad)
                 known[id(original)] = value
@@ -119,7 +120,8 @@ class Supernet(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the shared tensors are."""
-        return next((tensor.device for tensor in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+        tensors = chain(self._parameters.values(), self._buffers.values())
+        return next((tensor.device for tensor in tensors if tensor is not None), torch.device("cpu"))
 
     def forward(self, *_: Any) -> Any:
         """There is no one model to run; raises OneShotError."""
@@ -137,26 +139,24 @@ class Supernet(nn.Module):
         """
         first: dict[int, Slot] = {}
         own = {id(tensor) for tensor in (*self.parameters(), *self.buffers())}
-        tables: dict[tuple[int, bool], tuple[nn.Module, dict[str, Callable[[], Tensor]]]] = {}
+        tables: dict[tuple[int, bool], tuple[nn.Module, dict[str, Part]]] = {}
         for slot in slots(model, placed):
             original = slot.tensor
             if id(original) in own:
                 continue
-            shared = self._part(first.setdefault(id(original), slot))
-            if shared is None:
+            part = self._part(first.setdefault(id(original), slot))
+            if part is None:
                 if original.device != self.device:
                     slot.table[slot.name] = original.to(self.device)
-                continue
-            tensor = shared()
-            if id(tensor) in own or slot.buffer:
-                slot.table[slot.name] = tensor
+            elif part.whole and not part.fixed and not slot.buffer:
+                slot.table[slot.name] = part.tensor
             else:
-                _, sources = tables.setdefault((id(slot.module), slot.buffer), (slot.module, {}))
-                sources[slot.name] = shared
-        for module, sources in tables.values():
-            bind(module, sources)
+                _, parts = tables.setdefault((id(slot.module), slot.buffer), (slot.module, {}))
+                parts[slot.name] = part
+        for (_, buffers), (module, parts) in tables.items():
+            bind(module, parts, buffers=buffers)
         for module in model.modules():
-            if isinstance(module, nn.RNNBase):
+            if isinstance(module, nn.RNNBase) and not isinstance(module._parameters, Bound):
                 flatten(module)
 
     def skeleton(self, architecture: Architecture, kind: type[K]) -> tuple[nn.Module, K]:
@@ -165,12 +165,21 @@ class Supernet(nn.Module):
         No random numbers are drawn. `kind` is the context's class; the architecture is canonical, and may have more
         labels.
         """
-        with building(), self.space.answers(architecture, kind) as context:
+        with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+            try:
+                with _Unfilled():
+                    return self.model(architecture, kind)
+            except UNBUILDABLE:  # a constructor that computes something of its weights
+                return self.model(architecture, kind)
+
+    def model(self, architecture: Architecture, kind: type[K]) -> tuple[nn.Module, K]:
+        """The same with weights, drawn from torch's generator."""
+        with torch.enable_grad(), self.space.answers(architecture, kind) as context:
             model = self.space.create()
         return model, cast(K, context)
 
-    def _part(self, slot: Slot) -> Callable[[], Tensor] | None:
-        """What gives the tensor for a place; None where each model has its own."""
+    def _part(self, slot: Slot) -> Part | None:
+        """What a place takes; None where each model has its own."""
         if slot.key in self._private:
             return None
         shared, shape = self._shared.get(slot.key), tuple(slot.tensor.shape)
@@ -181,68 +190,55 @@ class Supernet(nn.Module):
                 "no model like it was met when the supernet was made; name it then: Supernet(space, "
                 "include=[architecture])"
             )
-        if shape == shared.shape:
-            return partial(getattr, self, shared.name)
-        if slot.buffer:
-            return partial(self._view, shared, shape)
-        return partial(self._slice, shared, shape)
-
-    def _view(self, shared: Shared, shape: tuple[int, ...]) -> Tensor:
-        return cut(getattr(self, shared.name), shape, shared.layout)
-
-    def _slice(self, shared: Shared, shape: tuple[int, ...]) -> Tensor:
-        # In the memory order that a model of its own would have: other orders may give other last digits.
-        return cut(getattr(self, shared.name), shape, shared.layout).contiguous()
+        fixed = isinstance(slot.tensor, nn.Parameter) and not slot.tensor.requires_grad
+        return Part(self, shared.name, shape, shared.layout, fixed and getattr(self, shared.name).requires_grad)
 
     def _fill(self, found: Survey) -> None:
         """Take the initial values from models that were built for real."""
-        for architecture in found.cover:
-            with torch.enable_grad(), self.space.answers(architecture, Path) as context:
-                model = self.space.create()
-            known: set[int] = set()
-            for slot in slots(model, cast(Path, context).placed):
-                shared, tensor = self._shared.get(slot.key), slot.tensor
-                if shared is None or id(tensor) in known:
-                    continue
-                known.add(id(tensor))
-                if shared.name not in self._parameters and shared.name not in self._buffers:
-                    self._add(shared, tensor)
-        for key, shared in self._shared.items():
-            assert shared.name in self._parameters or shared.name in self._buffers, key
+        for plan, wanted in found.cover:
+            model, context = self.model(*plan)
+            for slot in slots(model, context.placed):
+                if slot.key in wanted:
+                    wanted.remove(slot.key)
+                    self._add(self._shared[slot.key], slot.tensor, slot.key in found.learns)
+            assert not wanted, wanted
 
-    def _add(self, shared: Shared, tensor: Tensor) -> None:
+    def _add(self, shared: Shared, tensor: Tensor, learns: bool) -> None:
         value = tensor.detach()
-        if value.shape != shared.shape:  # no model has all dimensions at their greatest
-            value = _grown(value, shared)
-        if isinstance(tensor, nn.Parameter):
-            if value is tensor.detach() or value.data_ptr() == tensor.data_ptr():
-                self.register_parameter(shared.name, tensor)
-            else:
-                self.register_parameter(shared.name, nn.Parameter(value, requires_grad=tensor.requires_grad))
-        else:
-            self.register_buffer(shared.name, value.clone())
+        if not isinstance(tensor, nn.Parameter):
+            self.register_buffer(shared.name, _grown(value, shared).clone())
+        elif value.shape == shared.shape:
+            tensor.requires_grad_(learns)
+            self.register_parameter(shared.name, tensor)
+        else:  # no model has all dimensions at their greatest
+            self.register_parameter(shared.name, nn.Parameter(_grown(value, shared), learns))
 
 
 def _grown(value: Tensor, shared: Shared) -> Tensor:
     """A tensor of the greatest shape whose part is `value`, and whose rest has the same mean and deviation."""
+    if value.shape == shared.shape:
+        return value
     whole = value.new_empty(shared.shape)
     if value.is_floating_point() and value.numel() > 1:
         whole.normal_(float(value.mean()), float(value.std()))
     else:
         whole.fill_(value.flatten()[0] if value.numel() else 0)
-    if all(chunks == 1 for chunks in shared.layout.chunks):
-        cut(whole, value.shape, shared.layout).copy_(value)
+    part = window(whole, value.shape, shared.layout)
+    part.copy_(value.reshape(part.shape))
     return whole
 
 
 def _named(found: Survey) -> dict[Key, Shared]:
-    """A name for each shared tensor: its path, and where tensors of several kinds have one path, the kind."""
+    """A name for each shared tensor: its path, and where tensors of several kinds have one path, the kind.
+
+    With a slash in front, so that no name is that of an attribute of the supernet.
+    """
     paths: dict[str, int] = {}
     for key in found.shapes:
         paths[key.path] = paths.get(key.path, 0) + 1
     return {
         key: Shared(
-            (key.path if paths[key.path] == 1 else f"{key.path}:{key.kind}:{key.ndim}").replace(".", "/"),
+            ("/" + key.path + ("" if paths[key.path] == 1 else f":{key.kind}:{key.ndim}")).replace(".", "/"),
             shape,
             found.layouts[key],
         )
@@ -275,20 +271,3 @@ class _Unfilled(TorchFunctionMode):
             # `nn.init.trunc_normal_` draws again until all numbers are within its bounds (torch 2.13).
             return tensor.zero_() if func is Tensor.normal_ else tensor
         return func(*args, **(kwargs or {}))
-
-
-class building:  # noqa: N801 (a context manager, and used like a function)
-    """Builds skeletons: gradients on, no random numbers drawn, weights not filled."""
-
-    def __enter__(self) -> None:
-        self._grad = torch.enable_grad()
-        self._random = torch.random.fork_rng(devices=[])
-        self._mode = _Unfilled()
-        self._grad.__enter__()
-        self._random.__enter__()
-        self._mode.__enter__()  # type: ignore[no-untyped-call]
-
-    def __exit__(self, *error: Any) -> None:
-        self._mode.__exit__(*error)  # type: ignore[no-untyped-call]
-        self._random.__exit__(*error)
-        self._grad.__exit__(*error)

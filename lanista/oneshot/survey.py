@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
 
-from lanista.errors import OneShotError
+from lanista.errors import LanistaError, OneShotError
 from lanista.model import ModelSpace
-from lanista.oneshot.identity import Key, Path, slots
+from lanista.oneshot.identity import Key, Mixing, Path, slots
 from lanista.oneshot.slices import Layout, cut, layout
 from lanista.space.decision import Decision
 from lanista.space.domain import Architecture, Value, is_number, key
+from lanista.space.probe import UNBUILDABLE
 from lanista.space.search import SearchSpace
-
-Skeleton: TypeAlias = Callable[[Architecture, type[Path]], tuple[nn.Module, Path]]
-"""Builds a model whose weights are not filled, and gives the context that knows what its modules stand for."""
 
 OPTIONS = 16
 """How many values of a decision are tried."""
 
-PATIENCE = 20
+PATIENCE = 30
 """How many random models in a row must bring nothing new."""
+
+SURE = 4
+"""The same where all options of all decisions were there at once already."""
 
 MOST = 400
 """How many random models are built at most."""
+
+Plan: TypeAlias = tuple[Architecture, type[Path]]
+"""What a model is built of: answers, and the class of the context that gives them."""
+
+
+class Builder(Protocol):
+    """Builds models, and gives the contexts that know what their modules stand for."""
+
+    def skeleton(self, architecture: Architecture, kind: type[Path]) -> tuple[nn.Module, Path]:
+        """With weights that are not filled."""
+
+    def model(self, architecture: Architecture, kind: type[Path]) -> tuple[nn.Module, Path]:
+        """With weights."""
 
 
 @dataclass
@@ -41,25 +55,34 @@ class Survey:
         shapes: the greatest size of each dimension of each shared tensor.
         layouts: how each is cut.
         private: buffers that each model computes for itself.
-        cover: architectures that together have all tensors, each at its greatest where one model has that.
+        learns: the tensors that some model trains.
+        cover: models that together have all tensors, and which of them each has, at the greatest size that was met.
     """
 
     shapes: dict[Key, tuple[int, ...]] = field(default_factory=dict)
     layouts: dict[Key, Layout] = field(default_factory=dict)
     private: set[Key] = field(default_factory=set)
-    cover: list[Architecture] = field(default_factory=list)
+    learns: set[Key] = field(default_factory=set)
+    cover: list[tuple[Plan, set[Key]]] = field(default_factory=list)
 
 
 class _Surveyor:
-    def __init__(self, skeleton: Skeleton) -> None:
-        self.found = Survey()
-        self._skeleton = skeleton
-        self._realised: dict[Key, tuple[int, Architecture]] = {}
-        self._widest: dict[Key, Tensor] = {}
+    """Keeps what was found.
 
-    def visit(self, architecture: Architecture) -> bool:
-        """Build a model; True if it had something new."""
-        model, context = self._skeleton(architecture, Path)
+    Attributes:
+        raised: how often each tensor was met again as large as it is known, since `raised` was cleared and it grew.
+    """
+
+    def __init__(self, builder: Builder) -> None:
+        self.found = Survey()
+        self._builder = builder
+        self._realised: dict[Key, tuple[int, Plan]] = {}
+        self._widest: dict[Key, Tensor] = {}
+        self.raised: dict[Key, int] = {}
+
+    def visit(self, plan: Plan) -> tuple[bool, Path]:
+        """Build a model; whether it had something new, and the context that answered."""
+        model, context = self._builder.skeleton(*plan)
         new, known = False, set[int]()
         doubtful: list[Key] = []
         for slot in slots(model, context.placed):
@@ -75,21 +98,21 @@ class _Surveyor:
             shape = tuple(tensor.shape)
             earlier = self.found.shapes.get(slot.key)
             if earlier is None:
-                self.found.layouts[slot.key] = layout(slot.module, slot.name, tensor.dim())
+                self.found.layouts[slot.key] = layout(slot.owner, slot.role, tensor.dim())
             most = shape if earlier is None else tuple(map(max, shape, earlier))
             new |= most != earlier
+            if tensor.requires_grad:
+                self.found.learns.add(slot.key)
+            if shape == most and (most != earlier or slot.key in self.raised):
+                self.raised[slot.key] = 0 if most != earlier else self.raised[slot.key] + 1
             self.found.shapes[slot.key] = most
-            self._realise(slot.key, shape, architecture)
+            if slot.key not in self._realised or tensor.numel() > self._realised[slot.key][0]:
+                self._realised[slot.key] = tensor.numel(), plan
             if slot.buffer and not isinstance(slot.module, _NormBase) and not self._agrees(slot.key, tensor):
                 doubtful.append(slot.key)
         if any(name not in self.found.private for name in doubtful):
-            self._settle(architecture, doubtful)
-        return new
-
-    def _realise(self, name: Key, shape: tuple[int, ...], architecture: Architecture) -> None:
-        size = torch.Size(shape).numel()
-        if name not in self._realised or size > self._realised[name][0]:
-            self._realised[name] = size, architecture
+            self._settle(plan, doubtful)
+        return new, context
 
     def _agrees(self, name: Key, value: Tensor) -> bool:
         """Whether a buffer is a part of the widest one that was met, or that of this one."""
@@ -101,53 +124,87 @@ class _Surveyor:
         except OneShotError:
             return False
 
-    def _settle(self, architecture: Architecture, doubtful: Sequence[Key]) -> None:
+    def _settle(self, plan: Plan, doubtful: Sequence[Key]) -> None:
         """Buffers that differ between models: random state is shared, what is computed from the answers is not."""
         values = []
-        for _ in range(2):
-            model, context = self._skeleton(architecture, Path)
+        for seed in range(2):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                model, context = self._builder.model(*plan)
             values.append({slot.key: slot.tensor for slot in slots(model, context.placed) if slot.buffer})
         self.found.private.update(name for name in doubtful if torch.equal(values[0][name], values[1][name]))
 
     def result(self) -> Survey:
         for name in self.found.private:
             del self.found.shapes[name]
-        needed = {
-            id(architecture): architecture
-            for name, (_, architecture) in self._realised.items()
-            if name in self.found.shapes
-        }
+        needed: dict[int, tuple[Plan, set[Key]]] = {}
+        for name in self.found.shapes:
+            plan = self._realised[name][1]
+            needed.setdefault(id(plan), (plan, set()))[1].add(name)
         self.found.cover = list(needed.values())
         return self.found
 
 
-def survey(space: ModelSpace, include: Sequence[Architecture], skeleton: Skeleton) -> Survey:
+def survey(space: ModelSpace, include: Sequence[Architecture], builder: Builder) -> Survey:
     """Build models until they bring nothing new."""
-    surveyor = _Surveyor(skeleton)
-    for architecture in (*include, *_planned(space.decisions)):
-        surveyor.visit(architecture)
-    if space.decisions.size > 2 * PATIENCE:
-        random, waited = Random(0), 0
-        for _ in range(MOST):
-            waited = 0 if surveyor.visit(space.decisions.sample(random)) else waited + 1
-            if waited == PATIENCE:
-                break
+    surveyor = _Surveyor(builder)
+    for architecture in include:
+        surveyor.visit((architecture, Path))
+    decisions = space.decisions
+    met = _all_at_once(decisions, surveyor)
+    every = all((decision.label, key(value)) in met for decision in decisions for value in _options(decision))
+    if decisions.size <= 2 * PATIENCE and not every:
+        for architecture in decisions.grid():
+            surveyor.visit((architecture, Path))
+        return surveyor.result()
+    for architecture in _planned(decisions, met):
+        surveyor.visit((architecture, Path))
+    random, waited, patience = Random(0), 0, SURE if every else PATIENCE
+    surveyor.raised.clear()
+    for _ in range(MOST):
+        new, _ = surveyor.visit((decisions.sample(random), Path))
+        waited = 0 if new else waited + 1
+        # What was met once by chance says that there may be more like it.
+        if waited >= patience and all(surveyor.raised.values()):
+            break
     return surveyor.result()
 
 
-def _planned(space: SearchSpace) -> Iterator[Architecture]:
-    """Extremes, and each value of each decision at least once; all architectures of a small space."""
-    if space.size <= 2 * PATIENCE:
-        yield from space.grid()
+def _all_at_once(space: SearchSpace, surveyor: _Surveyor) -> set[tuple[str, Hashable]]:
+    """Visit models that have all options of what can be mixed; returns which answers to which decisions were there."""
+    options = {decision.label: _options(decision) for decision in space}
+    met: set[tuple[str, Hashable]] = set()
+    widest = {label: _greatest(values) for label, values in options.items()}
+    plans = [widest] + [
+        {label: _nth(values, index) for label, values in options.items()}
+        for index in range(max(map(len, options.values()), default=0))
+    ]
+    for answers in plans:
+        try:
+            _, context = surveyor.visit((answers, Mixing))
+        except (LanistaError, *UNBUILDABLE):
+            continue  # models of one architecture each are visited then
+        if not isinstance(context, Mixing) or not context.whole:
+            return met
+        met.update((label, key(value)) for label in context.whole for value in options[label])
+        met.update((label, key(answers[label])) for label in context.asked)
+        if context.whole >= options.keys():
+            break
+    return met
+
+
+def _planned(space: SearchSpace, met: set[tuple[str, Hashable]]) -> Iterator[Architecture]:
+    """Extremes, and each value of each decision that was not met."""
+    random = Random(0)
+    options = {decision.label: _options(decision) for decision in space}
+    if all((label, key(value)) in met for label, values in options.items() for value in values):
         return
-    random, met = Random(0), set[object]()
 
     def noted(architecture: Architecture) -> Architecture:
         kept = space.repair(space.validate(architecture), random)
         met.update((label, key(value)) for label, value in kept.items())
         return kept
 
-    options = {decision.label: _options(decision) for decision in space}
     yield noted(space.decide(lambda decision: _greatest(options[decision.label])))
     yield noted(space.decide(lambda decision: options[decision.label][0]))
     for index in range(max(map(len, options.values()), default=0)):
@@ -177,8 +234,8 @@ def _greatest(values: Sequence[Value]) -> Value:
 
 
 def _nth(values: Sequence[Value], index: int) -> Value:
-    """Option `index`, starting over after the last; of numbers the greatest."""
-    return max(values) if all(is_number(value) for value in values) else values[index % len(values)]
+    """Option `index`, starting over after the last."""
+    return values[index % len(values)]
 
 
 def _conditions(space: SearchSpace, decision: Decision) -> dict[str, Value]:

@@ -131,6 +131,13 @@ class Context(ABC):
         """
         return None
 
+    def refuse(self, labels: Iterable[str], obstacle: str, *, whole: bool = False) -> bool:
+        """Learn why the options of some decisions cannot be mixed.
+
+        With `whole`, they can at least be built together: that is wanted where True comes back.
+        """
+        return False
+
     def inputs(self, label: str, given: int | None) -> int | None:
         """Number of candidates of an InputChoice that was told `given`; None if nobody knows it yet."""
         return given
