@@ -249,6 +249,34 @@ class Sampled(Gradient):
         return mixed(Dirichlet(F.elu(self.alpha) + 1).rsample())
 
 
+class Partial(FirstOrder):
+    """PC-DARTS: operations on a quarter of the channels, then a shuffle; the weights alone for 0.3 of the search.
+
+    Edges of this space do not compete, so that there are no weights for them.
+    """
+
+    def __init__(self, width: int, cells: int, steps: int, seed: int = 0) -> None:
+        super().__init__(width, cells, steps, seed)
+        for layer in self.network.layers:
+            if isinstance(layer, Cell):
+                layer.edges = Cell(layer.edges[0][CONV3][1].in_channels // 4).edges
+        self.optimizer = torch.optim.SGD(self.network.parameters(), 0.025, momentum=0.9)
+
+    def architecture(self, valid: Batch) -> None:
+        if self.count >= 0.3 * self.steps:
+            super().architecture(valid)
+
+    def soft(self) -> Run:
+        mix = mixed(self.alpha.softmax(1))
+
+        def run(edge: int, ops: nn.ModuleList, x: Tensor) -> Tensor:
+            n, c, h, w = x.shape
+            y = torch.cat([mix(edge, ops, x[:, : c // 4]), x[:, c // 4 :]], 1)
+            return y.view(n, 4, c // 4, h, w).transpose(1, 2).reshape(n, c, h, w)
+
+        return run
+
+
 class TwoPaths(Gradient):
     """ProxylessNAS: one path for the weights; for the architecture two, of which one has no gradient."""
 
@@ -390,6 +418,7 @@ LOOPS: dict[str, type[Loop]] = {
     "FairNAS": Fair,
     "FBNet": SoftGumbel,
     "GDAS": HardGumbel,
+    "PCDARTS": Partial,
     "ProgressiveShrinking": Shrinking,
     "ProxylessNAS": TwoPaths,
     "RandomSharing": Uniform,

@@ -80,7 +80,7 @@ FULL = Settings(
 
 COSTS = {
     "DARTS": 8.0, "DARTS-2": 22.0, "DrNAS": 8.0, "ENAS": 2.0, "FBNet": 8.0, "FairNAS": 5.0, "GDAS": 2.0,
-    "ProgressiveShrinking": 2.5, "ProxylessNAS": 2.5, "RandomSharing": 1.0, "SPOS": 1.0,
+    "PCDARTS": 4.0, "ProgressiveShrinking": 2.5, "ProxylessNAS": 2.5, "RandomSharing": 1.0, "SPOS": 1.0,
     "Sandwich": 4.0,
 }  # fmt: skip
 """The time of a step, in steps of a single path, about as `oneshot.py` measures it on NAS-Bench-201."""
