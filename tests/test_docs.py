@@ -65,7 +65,10 @@ def test_the_pages_of_the_proof_cards_are_current(generate):
     names = {name for name in generate.PAGES if name.startswith("proof/")}
     for name in names:
         assert (ROOT / "docs" / name).read_text() == generate.PAGES[name](), f"{name}: run `make docs`"
-    written = {f"proof/{path.name}" for path in (ROOT / "docs" / "proof").iterdir() if path.suffix != ".json"}
+    folder = ROOT / "docs"
+    written = {
+        path.relative_to(folder).as_posix() for path in (folder / "proof").rglob("*.*") if path.suffix != ".json"
+    }
     assert written == names, "each page has a card, and each card its pages"
 
 

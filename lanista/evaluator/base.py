@@ -35,6 +35,9 @@ class Sharing(Protocol):
     def learn(self, valid: Any, loss: StepLoss, optimizer: torch.optim.Optimizer, train: Any) -> None:
         """Make a step of the architecture."""
 
+    def advance(self) -> None:
+        """Close a step, after that of the optimizer."""
+
     def representative(self) -> nn.Module:
         """The model that stands for all, in validations."""
 

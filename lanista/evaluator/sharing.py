@@ -107,7 +107,7 @@ class Teaching(Callback):
             self.search.learn(valid, loss, optimizer, batch)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.search.count += 1
+        self.search.advance()
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         self.search.log({name: float(value) for name, value in trainer.callback_metrics.items()})

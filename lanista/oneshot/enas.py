@@ -20,7 +20,7 @@ from lanista.oneshot.reduction import average, processes
 from lanista.space.domain import Architecture
 from lanista.strategy.policy import Policy
 
-DRAWN = 500
+DRAWN = 256
 """How many architectures are drawn in search of the most probable ones, and to learn how probable options are."""
 
 

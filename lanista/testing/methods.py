@@ -250,7 +250,7 @@ def learning_leaves_the_weights(make: Factory) -> None:
 
 
 def parts_make_the_step(make: Factory) -> None:
-    """A loop of one's own, of `learn` and `passes` and another optimizer, does what `step` does."""
+    """A loop of one's own, of `learn`, `passes`, `advance` and another optimizer, does what `step` does."""
     one = Search(make, everything(), optimizer=_adam).run(layers())
     own = Search(make, everything(), optimizer=_adam)
     for _ in range(STEPS):
@@ -261,7 +261,7 @@ def parts_make_the_step(make: Factory) -> None:
         for value in own.learner.passes(train, mean_squared_error):
             value.backward()  # type: ignore[no-untyped-call]
         own.weights.step()
-        own.learner.count += 1
+        own.learner.advance()
     assert same(one, own), "the parts of a step do something else than the step"
 
 

