@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP_FLAGS := --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types docs bench proof check clean
+.PHONY: demo test lint types docs bench proof proof-oneshot check clean
 
 # A search on real images, two minutes on two cores.
 demo: $(READY)
@@ -31,12 +31,20 @@ bench: $(READY)
 	$(BIN)/python benchmarks/record.py kill
 	$(BIN)/python benchmarks/record.py scale
 	$(BIN)/python benchmarks/record.py limits
+	$(BIN)/python benchmarks/record.py oneshot
 	$(BIN)/python docs/generate.py
 
 # Proof cards (docs/proof), hours: make proof, or make proof STRATEGIES="tpe nsga2" ARGUMENTS="--seeds 50 --minutes 30".
 # An interrupted one goes on where it stopped. Needs the table of NAS-Bench-201 (lanista.benchmark.nasbench201).
 proof: $(READY)
 	$(BIN)/python benchmarks/proof.py $(STRATEGIES) $(ARGUMENTS)
+	$(BIN)/python docs/generate.py
+
+# One-shot methods on a real supernet (docs/proof/oneshot), about an hour on two cores: make proof-oneshot, or
+# make proof-oneshot METHODS="DARTS SPOS" ARGUMENTS="--seeds 1". On a GPU, at the size of the papers:
+# make proof-oneshot ARGUMENTS="--full --data cifar-10-batches-py --processes 1". Needs CIFAR-10 and the table, too.
+proof-oneshot: $(READY)
+	$(BIN)/python benchmarks/sharing.py $(METHODS) $(ARGUMENTS)
 	$(BIN)/python docs/generate.py
 
 # What continuous integration runs.

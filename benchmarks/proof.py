@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import hashlib
 import importlib.metadata
-import inspect
 import json
 import multiprocessing
 import os
 import platform
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -31,6 +28,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread for each process
 
 from contenders import CONTENDERS, DATASETS, Bar, Contender
+from outcomes import Kept, mark, sources
 
 from lanista.benchmark import file, nasbench201, published
 from lanista.benchmark.protocol import BUDGETS, Summary, budget, fronts, queries
@@ -100,64 +98,38 @@ def curve(contender: Contender) -> tuple[int, ...]:
     return tuple(count for count in CURVE if count <= contender.evaluations)
 
 
-class Outcomes:
+class Outcomes(Kept):
     """The outcomes of one contender, kept in a file for each protocol and data set."""
 
     def __init__(self, name: str) -> None:
-        self._folder = OUTCOMES / name
-        self._mark = fingerprint(name)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        mark = self._folder / "fingerprint"
-        if not mark.exists() or mark.read_text() != self._mark:
-            for old in self._folder.glob("*.json*"):
-                old.unlink()
-            mark.write_text(self._mark)
+        super().__init__(OUTCOMES / name, fingerprint(name))
 
     def read(self, key: Key) -> list[dict[str, Any]]:
-        """In the order of the seeds; a line that a kill cut off is left out."""
-        path = self._path(key)
-        lines = path.read_text().splitlines() if path.exists() else []
-        outcomes = [json.loads(line) for line in lines if line.endswith("}")]
-        return sorted(outcomes, key=lambda outcome: outcome["seed"])
+        """In the order of the seeds."""
+        return self.lines(_name(key))
 
     def add(self, key: Key, outcomes: list[dict[str, Any]]) -> None:
         """Write down what some seeds reached."""
-        path = self._path(key)
-        cut = path.exists() and not path.read_bytes().endswith(b"\n")
-        with path.open("a") as out:
-            out.write("\n" * cut + "".join(json.dumps(outcome) + "\n" for outcome in outcomes))
+        self.append(_name(key), outcomes)
 
     def prices(self, name: str) -> list[dict[str, Any]]:
         """The price of proposing; measured once."""
-        path = self._folder / "price.json"
+        path = self.folder / "price.json"
         if not path.exists():
             path.write_text(json.dumps(prices(name)))
         told: list[dict[str, Any]] = json.loads(path.read_text())
         return told
 
-    def _path(self, key: Key) -> Path:
-        return self._folder / ("-".join(filter(None, key)) + ".jsonl")
+
+def _name(key: Key) -> str:
+    return "-".join(filter(None, key))
 
 
 def fingerprint(name: str) -> str:
     """Changes with whatever changes the outcomes: settings, the strategy's source, its libraries."""
     contender = CONTENDERS[name]
     strategy = contender.make()
-    sources = [inspect.getsource(sys.modules[module]) for module in sorted(modules(type(strategy).__module__))]
-    parts = [repr(strategy), *sources, str(versions()), str(curve(contender))]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def modules(name: str) -> set[str]:
-    """A module, and those of the strategies that it has names from."""
-    reached, waiting = set(), {name}
-    while waiting:
-        reached.add(module := waiting.pop())
-        for value in vars(sys.modules[module]).values():
-            home = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None)
-            if isinstance(home, str) and home.startswith("lanista.strategy.") and home not in reached:
-                waiting.add(home)
-    return reached
+    return mark(repr(strategy), *sources(type(strategy).__module__), str(versions()), str(curve(contender)))
 
 
 # --- the price of proposing -------------------------------------------------------------------------------

@@ -14,18 +14,16 @@ is ours, ranks this space better.
 from __future__ import annotations
 
 import ast
-import io
 import math
 import random
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
+from cifar import images
 from figure import emit
-from PIL import Image
 from scipy.stats import spearmanr
 
 from lanista.hub import NASBench201
@@ -39,19 +37,6 @@ BATCH = 32
 SAMPLE = 250
 """So many random architectures are measured with what takes about a second each; all 491 with the others."""
 QUICK = ("parameters", "synflow")
-
-
-def images(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first images of CIFAR-10, normalised, and their classes."""
-    with np.load(DATA / "images" / "cifar10_png_small.npz") as file:
-        packed, offsets, labels = file["train_png"], file["train_offsets"], file["train_labels"][:count]
-        pixels = [
-            np.asarray(Image.open(io.BytesIO(packed[offsets[i] : offsets[i + 1]].tobytes())).convert("RGB"))
-            for i in range(count)
-        ]
-    x = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
-    mean, deviation = torch.tensor([0.4914, 0.4822, 0.4465]), torch.tensor([0.2470, 0.2435, 0.2616])
-    return (x - mean[:, None, None]) / deviation[:, None, None], torch.from_numpy(labels.astype(np.int64))
 
 
 def table() -> pd.DataFrame:

@@ -263,6 +263,7 @@ def index(known: dict[str, Card]) -> str:
     return "\n".join(
         [
             ABOUT,
+            *["One-shot methods have a [proof of their own](oneshot/index.md).\n"] * any(FOLDER.glob("oneshot/*.json")),
             f"| strategy | {titles} | {budgets} | price at 1,000 trials | seeds |",
             "|---|---|---|---|---|---|---|---|---|",
             *rows,

@@ -15,7 +15,8 @@ from lanista import draw
 HERE = Path(__file__).parent
 sys.path.append(str(HERE))  # where a test loads this file
 
-from cards import pages  # noqa: E402
+import cards  # noqa: E402
+import shared  # noqa: E402
 
 
 def cli() -> str:
@@ -160,7 +161,8 @@ PAGES = {
     "hub.md": hub,
     "architecture.svg": architecture,
     "space.svg": space,
-    **pages(),
+    **cards.pages(),
+    **shared.pages(),
 }
 
 if __name__ == "__main__":

@@ -202,18 +202,31 @@ def draw(
     space: Annotated[
         bool, typer.Option("--space", help="Draw the search space; with --trial, what the trial chose in it.")
     ] = False,
+    strengths: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SVG",
+            help="Draw how the strengths of options developed while a one-shot method trained, to this file; - for the "
+            "terminal.",
+        ),
+    ] = None,
     to: Annotated[
         Path | None, typer.Option("--out", "-o", help="SVG file to write; - for the terminal. Default: NAME.svg.")
     ] = None,
     file: File = None,
     storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
-    """Draw the architecture of a trial, or the search space, as an SVG picture for any browser.
+    """Draw the architecture of a trial, the search space, or a one-shot search, as an SVG picture for any browser.
 
     Before there is a trial, a file's experiment is drawn with its default architecture.
 
     Example: lanista draw digits --out best.svg
     """
+    if strengths is not None:
+        if space or trial is not None or to is not None:
+            raise typer.BadParameter("--strengths SVG goes with none of --trial, --space and --out")
+        _draw_strengths(name, strengths, storage)
+        return
     pictures = importlib.import_module("lanista.draw")
     if Path(name.partition(":")[0]).is_file():
         experiment, _ = _load(name)
@@ -521,6 +534,27 @@ def _drawn(storage: Storage, name: str, number: int | None) -> Trial | None:
         return _trial(storage, _record(storage, name), number)
     leaders = [] if record is None else _top(storage, record, 1)
     return leaders[0] if leaders else None
+
+
+def _draw_strengths(name: str, to: Path, storage: str) -> None:
+    """Draw what the one-shot method of an experiment took note of; `name` may be its file."""
+    if Path(name.partition(":")[0]).is_file():
+        experiment, _ = _load(name)
+        name, folder = experiment.name, experiment.storage.folder(experiment.name)
+    else:
+        with _opened(storage) as opened:
+            folder = opened.folder(_record(opened, name).name)
+    file = folder / "supernet" / "history.json"
+    if not file.is_file():
+        why = (
+            "its supernet is not trained yet; run it on, until that has ended"
+            if file.parent.is_dir()
+            else "it has trained no supernet, which is what the run of an experiment with a one-shot method begins with"
+        )
+        raise ExperimentError(f"there are no strengths of options of {name!r} to draw: {why}")
+    told = json.loads(file.read_text(encoding="utf-8"))
+    picture = importlib.import_module("lanista.draw").strengths(told["history"], told["options"])
+    _write_picture(picture, to, name, "development of option strengths")
 
 
 # --- showing ----------------------------------------------------------------------------------------------

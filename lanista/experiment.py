@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import NoneType
 
 import torch
 from safetensors.torch import load_model
@@ -25,9 +26,11 @@ from lanista.export import write_folder
 from lanista.loop import Loop
 from lanista.model import ModelSpace
 from lanista.objective import Direction, Objectives, best, pareto
+from lanista.oneshot.method import Method
 from lanista.profile.parameter import parameters
 from lanista.scheduler.base import Scheduler
 from lanista.session import Session, Setup
+from lanista.shared import TRIALS, Shared
 from lanista.space.domain import Architecture, is_integer, is_number
 from lanista.storage import Record, Storage
 from lanista.strategy.base import Strategy
@@ -48,7 +51,9 @@ class Experiment:
         space: the models to search.
         evaluator: scores a model; or a callable that builds the evaluator and may ask questions (`real(...,
             label="lr")`), which are then searched together with the architecture.
-        strategy: chooses what to try. Its state is rebuilt from the stored history.
+        strategy: chooses what to try; its state is rebuilt from the stored history. Or a one-shot method of
+            `lanista.oneshot`: `run` then trains a supernet first, with the evaluator's data, loss and optimizer, and
+            the trials are architectures that are scored with its weights.
         objectives: "maximize" or "minimize", where the evaluator gives one metric; else metric name -> direction,
             the most important first.
         name: of the experiment in its storage; default: the name of the space's callable.
@@ -58,6 +63,8 @@ class Experiment:
             scores without training); an evaluator, or a callable that builds one and asks the same questions. Only
             `trust` uses it.
         scheduler: stops unpromising trials early, by what they report of the first objective; default: none is stopped.
+        searcher: with a one-shot method, the strategy that searches the trained supernet, after the architectures that
+            the method itself finds strongest; default: what the method says, mostly evolution.
         seed: of the strategy and, with the trial's number, of each trial.
 
     Attributes:
@@ -71,7 +78,7 @@ class Experiment:
         self,
         space: ModelSpace,
         evaluator: EvaluatorSource,
-        strategy: Strategy,
+        strategy: Strategy | Method,
         *,
         objectives: str | Mapping[str, str],
         name: str | None = None,
@@ -79,18 +86,26 @@ class Experiment:
         executor: Executor | None = None,
         scheduler: Scheduler | None = None,
         reference: EvaluatorSource | None = None,
+        searcher: Strategy | None = None,
         seed: int = 0,
     ) -> None:
-        for given, kind, what in (
-            (space, ModelSpace, "space"),
-            (strategy, Strategy, "strategy"),
-            (scheduler, Scheduler, "scheduler"),
+        for given, kinds, what in (
+            (space, (ModelSpace,), "space"),
+            (strategy, (Strategy, Method), "strategy"),
+            (scheduler, (Scheduler, NoneType), "scheduler"),
+            (searcher, (Strategy, NoneType), "searcher"),
         ):
-            if not isinstance(given, kind) and not (given is None and what == "scheduler"):
-                raise ExperimentError(f"{what} is {given!r} ({type(given).__name__}); give a {kind.__name__} instance")
+            if not isinstance(given, kinds):
+                wanted = " or ".join(kind.__name__ for kind in kinds if kind is not NoneType)
+                raise ExperimentError(f"{what} is {given!r} ({type(given).__name__}); give a {wanted} instance")
         if not is_integer(seed) or not 0 <= seed < 2**63:
             raise ExperimentError(f"seed is {seed!r}; give an integer from 0 to 2**63 - 1")
         self.space, self.evaluator, self.strategy = space, evaluator, strategy
+        self.shared: Shared | None = None
+        if isinstance(strategy, Method):
+            self.shared = Shared(strategy, space, evaluator, searcher, scheduler, seed)
+        elif searcher is not None:
+            raise ExperimentError(f"searcher is {searcher!r}, but {strategy!r} is no one-shot method; leave it out")
         self.decisions = space.decisions | questions(evaluator)
         self.objectives = Objectives.read(objectives)
         self.name = space.name if name is None else name
@@ -128,8 +143,12 @@ class Experiment:
             raise ExperimentError(f"max_duration is {max_duration!r}; it must be above 0, or None for no limit")
         if self._session is not None:
             raise ExperimentError(f"experiment {self.name!r} is open for ask and tell; close() it before run()")
+        if self.shared is not None and max_trials is None and max_duration is None:
+            max_trials = TRIALS
         with self.storage.lock(self.name):
             Loop(self._setup(), self.executor, max_trials, max_duration).run()
+        if self.shared is not None:
+            print(self.report())
 
     # --- your own loop ------------------------------------------------------------------------------------
 
@@ -231,10 +250,18 @@ class Experiment:
             self._interrupted = list(self._session.live.values())
         return self._session
 
+    def _share(self) -> None:
+        """Train the supernet of a one-shot method, or read it: its weights are what is searched from now on."""
+        if self.shared is not None:
+            self.strategy, self.evaluator = self.shared.train(self.storage.folder(self.name) / "supernet")
+
     def _setup(self) -> Setup:
+        record = self._register()
+        self._share()
+        assert isinstance(self.strategy, Strategy)
         return Setup(
             storage=self.storage,
-            record=self._register(),
+            record=record,
             decisions=self.decisions,
             strategy=self.strategy,
             objectives=self.objectives,
@@ -251,7 +278,7 @@ class Experiment:
                 space=self.decisions.to_json(),
                 fingerprint=self.decisions.fingerprint,
                 objectives=self.objectives.directions,
-                strategy=repr(self.strategy),
+                strategy=repr(self.strategy if self.shared is None else self.shared.method),
                 seed=self.seed,
                 source=self.source or _script(self),
                 versions={
@@ -398,6 +425,7 @@ class Experiment:
                 "trust compares the evaluator with the real thing, and none was given; say what that is: "
                 "Experiment(..., reference=evaluator), such as the same evaluator with all its epochs"
             )
+        self._share()
         trials = self.trials
         chosen = plan(trials, self.decisions, fraction, seed)
         name = f"{self.name}/trust {seed} in {len(trials)} trials by {len(chosen.once)}"
@@ -414,6 +442,17 @@ class Experiment:
             proxy_name=f"{first or 'score'} by {_described(self.evaluator)}",
             real_name=f"{first or 'score'} by {_described(self.reference)}",
         )
+
+    def report(self) -> str:
+        """What came of a search with a one-shot method, and how far it can be believed, in plain text.
+
+        Raises:
+            ExperimentError: the strategy is no one-shot method.
+        """
+        if self.shared is None:
+            raise ExperimentError(f"{self.strategy!r} is no one-shot method; see top(), pareto() and trust()")
+        (first, _), *_ = self.objectives.directions.items()
+        return self.shared.report(self.trials, first, self._parameters, trusts=self.reference is not None)
 
     def _parameters(self, architecture: Architecture) -> float:
         own = self.space.decisions.complete(architecture)

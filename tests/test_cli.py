@@ -156,6 +156,71 @@ def test_pictures_of_trials_and_of_spaces(lanista, folder):
     assert "cannot be written" in lanista("draw", "sizes", "--out", "nowhere/x.svg")[2]
 
 
+SHARED = """
+from pathlib import Path
+import torch
+from torch import nn
+from lanista import Experiment, ModelSpace
+from lanista.evaluator import Evaluator
+from lanista.nn import LayerChoice
+from lanista.oneshot import DARTS, SPOS
+
+def network():
+    layer = LayerChoice({"linear": lambda: nn.Linear(2, 2), "skip": nn.Identity}, label="layer")
+    return nn.Sequential(nn.Linear(2, 2), layer)
+
+class Few(Evaluator):
+    def evaluate(self, model, trial):
+        return float(model(torch.ones(1, 2)).sum())
+
+    def share(self, begin, weights, trial):
+        method, batch, optimizer = begin(3), torch.ones(4, 2), torch.optim.SGD(weights.parameters(), 0.1)
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        for _ in range(3):
+            method.step(batch, batch, loss=lambda m, x: m(x).square().mean(), optimizer=optimizer)
+            method.log()
+        if Path("stop").exists():
+            raise KeyboardInterrupt
+        return method
+
+experiment = Experiment(ModelSpace(network), Few(), DARTS(), objectives="maximize", name="shared")
+
+if __name__ == "__main__":
+    experiment.run(max_trials=2)
+"""
+
+
+def test_pictures_of_one_shot_searches(lanista, folder):
+    (folder / "shared.py").write_text(SHARED)
+    (folder / "stop").touch()
+    assert lanista("run", "shared.py")[0] == 130
+    code, _, err = lanista("draw", "shared", "--strengths", "over.svg")
+    assert code == 1 and "is not trained yet" in " ".join(err.split())
+    (folder / "stop").unlink()
+    code, _, err = lanista("run", "shared.py")
+    assert code == 0, err
+    code, out, err = lanista("draw", "shared", "--strengths", "over.svg")
+    assert code == 0, err
+    assert "Development of option strengths of shared is in over.svg" in out
+    picture = Path("over.svg").read_text()
+    assert picture.startswith("<svg") and "layer: " in picture and ">skip</text>" in picture
+    for name in ("shared", "shared.py", "shared.py:experiment"):
+        assert lanista("draw", name, "--strengths", "-")[1] == picture
+    assert "cannot be written" in lanista("draw", "shared", "--strengths", "nowhere/x.svg")[2]
+
+
+def test_what_has_no_strengths_says_why(lanista, folder):
+    lanista("run", "search.py")
+    code, _, err = lanista("draw", "sizes", "--strengths", "-")
+    assert code == 1 and "it has trained no supernet" in " ".join(err.split())
+    for other in (["--trial", 1], ["--space"], ["--out", "x.svg"]):
+        assert lanista("draw", "sizes", "--strengths", "-", *other)[0] == 2
+    (folder / "shared.py").write_text(SHARED.replace("DARTS()", "SPOS()"))
+    lanista("run", "shared.py")
+    code, _, err = lanista("draw", "shared", "--strengths", "-")
+    assert code == 1 and "random paths find no option stronger" in " ".join(err.split())
+
+
 def number_of(out):
     return int(out.partition("rial ")[2].split()[0])
 
@@ -330,7 +395,7 @@ def test_help_teaches():
 
 
 def test_reading_results_does_not_import_torch():
-    code = "import lanista.cli, sys; assert 'torch' not in sys.modules"
+    code = "import lanista.cli, sys; from lanista.draw import space, strengths; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

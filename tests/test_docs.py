@@ -65,7 +65,10 @@ def test_the_pages_of_the_proof_cards_are_current(generate):
     names = {name for name in generate.PAGES if name.startswith("proof/")}
     for name in names:
         assert (ROOT / "docs" / name).read_text() == generate.PAGES[name](), f"{name}: run `make docs`"
-    written = {f"proof/{path.name}" for path in (ROOT / "docs" / "proof").iterdir() if path.suffix != ".json"}
+    folder = ROOT / "docs"
+    written = {
+        path.relative_to(folder).as_posix() for path in (folder / "proof").rglob("*.*") if path.suffix != ".json"
+    }
     assert written == names, "each page has a card, and each card its pages"
 
 
@@ -78,6 +81,7 @@ def test_examples_run(example, tmp_path):
         "classification": "trained for 8 epochs: 0.9",
         "constraint": "parameters",
         "resume": "30 trials, all completed",
+        "oneshot": "retrained: 0.",
         "mutators": "stage3 (Block): stage3/width=",
         "demo": "The best of 3 trials by evolution",
     }

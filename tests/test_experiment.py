@@ -385,7 +385,7 @@ def test_the_default_name_is_that_of_the_callable(file):
     [
         ((Net, FunctionalEvaluator(len), Random()), "space is .*ModelSpace"),
         ((ModelSpace(Net), len, Random()), "needs the arguments obj"),
-        ((ModelSpace(Net), FunctionalEvaluator(len), Random), "strategy is .*Strategy instance"),
+        ((ModelSpace(Net), FunctionalEvaluator(len), Random), "strategy is .*give a Strategy or Method instance"),
     ],
 )
 def test_arguments_of_the_wrong_kind_are_named(arguments, words):

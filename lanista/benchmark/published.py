@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from lanista.benchmark.protocol import BUDGETS
 
 NATS = "Dong, Liu, Musial and Gabrys: NATS-Bench, TPAMI 2021, table 3 (https://arxiv.org/abs/2009.00437)"
+PAPER = "Dong and Yang: NAS-Bench-201, ICLR 2020, table 5 (https://arxiv.org/abs/2001.00326)"
 MEASURED = "a second implementation on the same table, written apart from lanista"
 DATASETS = tuple(BUDGETS)
 
@@ -21,9 +22,11 @@ class Row:
 
     Attributes:
         method: as its source calls it; for evolution with population and tournament.
-        protocol: "A" (a budget in seconds), "B" (a number of queries), or "hypervolume" of two objectives.
-        dataset: "cifar10", "cifar100" or "imagenet16-120".
-        amount: seconds, or number of evaluations.
+        protocol: "A" (a budget in seconds), "B" (a number of queries), "hypervolume" of two objectives, or "one-shot":
+            a supernet was trained, and the table was only asked about what was found.
+        dataset: "cifar10", "cifar100" or "imagenet16-120". In the paper of NAS-Bench-201, one-shot methods searched on
+            CIFAR-10 for all three; in NATS-Bench, on each.
+        amount: seconds, or number of evaluations; 0 for one-shot methods.
         metric: "test" or "validation" accuracy of the incumbent in percent; for a hypervolume the cost.
         mean: over the runs.
         std: standard deviation of one run, where it is known.
@@ -97,12 +100,32 @@ _HYPERVOLUMES = (
     ("imagenet16-120", "latency", ".841 .867 .871 .908 .904 .944"),
 )
 
+# As `_BUDGET`, of one-shot methods.
+_SHARED = (
+    (PAPER, "RSPS", "84.16 1.69 87.66 1.69", "59.00 4.60 58.33 4.34", "31.56 3.28 31.14 3.88"),
+    (PAPER, "DARTS-V1", "39.77 0 54.30 0", "15.03 0 15.61 0", "16.43 0 16.32 0"),
+    (PAPER, "DARTS-V2", "39.77 0 54.30 0", "15.03 0 15.61 0", "16.43 0 16.32 0"),
+    (PAPER, "GDAS", "90.00 .21 93.51 .13", "71.14 .27 70.61 .26", "41.70 1.26 41.84 .90"),
+    (PAPER, "SETN", "82.25 5.17 86.19 4.63", "56.86 7.59 56.87 7.77", "32.54 3.63 31.90 4.07"),
+    (PAPER, "ENAS", "39.77 0 54.30 0", "15.03 0 15.61 0", "16.43 0 16.32 0"),
+    (NATS, "RSPS", "87.60 .61 91.05 .66", "68.27 .72 68.26 .96", "39.73 .34 40.69 .36"),
+    (NATS, "DARTS (1st)", "49.27 13.44 59.84 7.84", "61.08 4.37 61.26 4.43", "38.07 2.90 37.88 2.91"),
+    (NATS, "DARTS (2nd)", "58.78 13.44 65.38 7.84", "59.48 5.13 60.49 4.95", "37.56 7.10 36.79 7.59"),
+    (NATS, "GDAS", "89.68 .72 93.23 .58", "68.35 2.71 68.17 2.50", "39.55 0 39.40 0"),
+    (NATS, "SETN", "90.00 .97 92.72 .73", "69.19 1.42 69.36 1.72", "39.77 .33 39.51 .33"),
+    (NATS, "ENAS", "90.20 0 93.76 0", "70.21 .71 70.67 .62", "40.78 0 41.44 0"),
+)
+
 
 def _read() -> Iterator[Row]:
     for source, method, *cells in _BUDGET:
         for dataset, cell in zip(DATASETS, cells, strict=True):
             for metric, (mean, std) in zip(("validation", "test"), _pairs(cell), strict=True):
                 yield Row(method, "A", dataset, BUDGETS[dataset], metric, mean, std, 500, source)
+    for source, method, *cells in _SHARED:
+        for dataset, cell in zip(DATASETS, cells, strict=True):
+            for metric, (mean, std) in zip(("validation", "test"), _pairs(cell), strict=True):
+                yield Row(method, "one-shot", dataset, 0, metric, mean, std, 3 if source == PAPER else None, source)
     for queries, method, *cells in _QUERIES:
         for dataset, cell in zip(DATASETS, cells, strict=True):
             mean, *spread = map(float, cell.split())

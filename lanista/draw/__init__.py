@@ -1,6 +1,14 @@
-"""Pictures of models, architectures and search spaces, as SVG text."""
+"""Pictures of models, architectures, search spaces and one-shot searches, as SVG text."""
 
-from lanista.draw.decisions import space
-from lanista.draw.network import architecture, model
+from lanista.lazy import exports
 
-__all__ = ["architecture", "model", "space"]
+_HOMES = {
+    "architecture": "lanista.draw.network",
+    "model": "lanista.draw.network",
+    "space": "lanista.draw.decisions",
+    "strengths": "lanista.draw.strength",
+}
+
+__all__ = list(_HOMES)
+
+__getattr__, __dir__ = exports(__name__, _HOMES)

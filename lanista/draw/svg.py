@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape as _escape
 from xml.sax.saxutils import quoteattr
 
@@ -38,13 +38,21 @@ text{{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-s
 .edge{{fill:none;stroke:{edge};stroke-width:1.2}}.loose{{fill:none;stroke:{edge};stroke-dasharray:4 3}}
 .strong{{stroke-width:2.5}}.tip{{fill:{edge};stroke:none}}.off{{opacity:.45}}
 """
-# Classes with plain colours, and a second set for dark pages: some programs know no CSS variables.
-STYLE = (
-    _RULES.format_map({role: light for role, (light, _) in _COLORS.items()})
-    + "@media (prefers-color-scheme:dark){"
-    + _RULES.format_map({role: dark for role, (_, dark) in _COLORS.items()})
-    + "}"
-)
+
+
+def themed(rules: str, colors: Mapping[str, tuple[str, str]]) -> str:
+    """CSS for light and dark pages.
+
+    Args:
+        rules: a format string in which `{role}` is a colour, and other braces are doubled.
+        colors: of each role, on a light page and on a dark one.
+    """
+    # Plain colours and a second set for dark pages: some programs know no CSS variables.
+    light, dark = (rules.format_map({role: pair[page] for role, pair in colors.items()}) for page in (0, 1))
+    return f"{light}@media (prefers-color-scheme:dark){{{dark}}}"
+
+
+STYLE = themed(_RULES, _COLORS)
 
 _NARROW, _WIDE = set("ijl|!.,:;'`()[]{}/\\tfrI- "), set("mwMW@%")
 
@@ -142,8 +150,8 @@ class Canvas:
         """End the group."""
         self._parts.append("</g>")
 
-    def document(self, width: float, height: float, title: str, description: str) -> str:
-        """The whole as SVG text, with a name and a description for those who do not see it."""
+    def document(self, width: float, height: float, title: str, description: str, *, style: str = "") -> str:
+        """The whole as SVG text, with a name and a description for those who do not see it; `style` is further CSS."""
         size = f"{number(width)} {number(height)}"
         return "\n".join(
             [
@@ -151,7 +159,7 @@ class Canvas:
                 f'height="{number(height)}" role="img" aria-label={quoteattr(_clean(title))}>',
                 f"<title>{escape(title)}</title>",
                 f"<desc>{escape(description)}</desc>",
-                f"<style>{_escape(STYLE)}</style>",
+                f"<style>{_escape(STYLE + style)}</style>",
                 f'<rect class="page" width="{number(width)}" height="{number(height)}"/>',
                 *self._parts,
                 "</svg>\n",

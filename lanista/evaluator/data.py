@@ -136,7 +136,7 @@ class Draws:
                     generator.set_state(states[index])
                 else:
                     generator.manual_seed(self.seed + index)
-        if trainer.world_size == 1 or not self.deal:
+        if trainer is None or trainer.world_size == 1 or not self.deal:
             return loaders
         return tree_map(functools.partial(_dealt, seed=self.seed, trainer=trainer), loaders)
 

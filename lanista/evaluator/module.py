@@ -9,13 +9,12 @@ from typing import Any
 from torch import nn
 
 from lanista.errors import EvaluatorError
-from lanista.evaluator.base import Evaluator
 from lanista.evaluator.data import Data
+from lanista.evaluator.trained import Trained
 from lanista.evaluator.training import Training, described
-from lanista.trial import Trial
 
 
-class LightningEvaluator(Evaluator):
+class LightningEvaluator(Trained):
     """Trains a model by what `module(model)` returns, and gives the metrics that this logs in validation.
 
     `module` is called once for each trial, with the trial's model, which it must keep as it is, in an attribute:
@@ -79,16 +78,6 @@ class LightningEvaluator(Evaluator):
         self.module = module
         data = Data(train_dataloaders, val_dataloaders, datamodule)
         self.training = Training(module, data, monitor, mode, keep_weights, trainer)
-
-    @property
-    def keep_weights(self) -> bool:
-        return self.training.keep_weights
-
-    def evaluate(self, model: nn.Module, trial: Trial) -> dict[str, float]:
-        return self.training.evaluate(model, trial)
-
-    def rehearse(self, model: nn.Module, trial: Trial) -> None:
-        self.training.rehearse(model, trial, self)
 
     def __repr__(self) -> str:
         return described(self, {"module": self.module, **self.training.settings})

@@ -7,7 +7,8 @@ the running statistics belong to others.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,7 +18,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lanista.errors import EvaluatorError
 
 
-@torch.no_grad()
 def recalibrate(model: nn.Module, batches: Iterable[Any]) -> None:
     """Set the running statistics of all batch normalisation to the plain average over `batches`.
 
@@ -32,10 +32,26 @@ def recalibrate(model: nn.Module, batches: Iterable[Any]) -> None:
     Raises:
         EvaluatorError: there are no batches.
     """
+    with recalibrating(model) as needed:
+        if not needed:
+            return
+        device = next(itertools.chain(model.parameters(), model.buffers())).device
+        count = 0
+        for batch in batches:
+            inputs = batch[0] if isinstance(batch, list | tuple) else batch
+            model(inputs.to(device))
+            count += 1
+    if not count:
+        raise EvaluatorError("recalibrate got no batches, and the statistics are reset; give at least one batch")
+
+
+@contextmanager
+def recalibrating(model: nn.Module) -> Iterator[bool]:
+    """In this block, forward passes of `model` set the running statistics of its batch normalisation, from nothing.
+
+    The block is given whether there are any. Modes and momenta are as before afterwards.
+    """
     layers = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
-    if not layers:
-        return
-    device = next(itertools.chain(model.parameters(), model.buffers())).device
     modes = {module: module.training for module in model.modules()}
     momenta = {layer: layer.momentum for layer in layers}
     try:
@@ -44,15 +60,10 @@ def recalibrate(model: nn.Module, batches: Iterable[Any]) -> None:
             layer.train()
             layer.reset_running_stats()
             layer.momentum = None  # a cumulative average
-        count = 0
-        for batch in batches:
-            inputs = batch[0] if isinstance(batch, list | tuple) else batch
-            model(inputs.to(device))
-            count += 1
+        with torch.no_grad():
+            yield bool(layers)
     finally:
         for module, mode in modes.items():
             module.training = mode
         for layer, momentum in momenta.items():
             layer.momentum = momentum
-    if not count:
-        raise EvaluatorError("recalibrate got no batches, and the statistics are reset; give at least one batch")

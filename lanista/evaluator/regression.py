@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from lanista.errors import EvaluatorError
-from lanista.evaluator.base import Evaluator
 from lanista.evaluator.data import Data
 from lanista.evaluator.framework import torchmetrics
 from lanista.evaluator.supervision import LOSS, Recipe, Supervised
 from lanista.evaluator.supervision import metrics as read_metrics
+from lanista.evaluator.trained import Trained
 from lanista.evaluator.training import Training, described
-from lanista.trial import Trial
 
 METRICS: Mapping[str, Callable[..., Any]] = {
     "mse": torchmetrics.MeanSquaredError,
@@ -27,7 +26,7 @@ METRICS: Mapping[str, Callable[..., Any]] = {
 """Metrics that have names."""
 
 
-class Regression(Evaluator):
+class Regression(Trained):
     """Trains on batches `(inputs, targets)` and gives `val_loss` and `val_<metric>`, by default `val_mse`, `val_mae`.
 
     Outputs and targets are floating-point numbers of one shape, (N) or (N, ...).
@@ -89,16 +88,6 @@ class Regression(Evaluator):
         data = Data(train_dataloaders, val_dataloaders, datamodule)
         build = functools.partial(Supervised, self.recipe, monitor)
         self.training = Training(build, data, monitor, mode, keep_weights, trainer)
-
-    @property
-    def keep_weights(self) -> bool:
-        return self.training.keep_weights
-
-    def evaluate(self, model: nn.Module, trial: Trial) -> dict[str, float]:
-        return self.training.evaluate(model, trial)
-
-    def rehearse(self, model: nn.Module, trial: Trial) -> None:
-        self.training.rehearse(model, trial, self)
 
     def __repr__(self) -> str:
         return described(self, {**self.recipe.settings, **self.training.settings})

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import itertools
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -18,10 +19,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lanista.errors import EvaluatorError
-from lanista.evaluator.data import Data, Draws
+from lanista.evaluator.base import Sharing
+from lanista.evaluator.cycle import cycle
+from lanista.evaluator.data import TRAIN, VAL, Data, Draws
 from lanista.evaluator.distributed import Ranks, processes
 from lanista.evaluator.framework import MisconfigurationException, is_overridden, pl, quiet
 from lanista.evaluator.journal import Journal
+from lanista.evaluator.sharing import Recalibrating, StandIn, Teaching
 from lanista.serialize import dumps
 from lanista.trial import Trial
 
@@ -139,6 +143,54 @@ class Training:
         model.zero_grad(set_to_none=True)
         return journal.finish()
 
+    def share(self, begin: Callable[[int], Sharing], weights: nn.Module, trial: Trial) -> Sharing:
+        """Train `weights`, which many models share, in place; see `Evaluator.share`."""
+        with quiet():
+            arguments = self._arguments(trial)
+            if processes(arguments):
+                raise EvaluatorError(
+                    "shared weights are trained on one device here; for several use a loop of your own under torchrun, "
+                    "where method.step averages over the processes"
+                )
+            file = None if trial.folder is None else trial.folder / CHECKPOINT
+            draws, learning = Draws(trial.seed), Draws(trial.seed + 1)
+            stand_in = StandIn(weights)
+            teaching = Teaching(begin, stand_in, functools.partial(self._validations, learning))
+            alone = replace(self, monitor=None, mode=None, keep_weights=False)
+            journal = alone._journal(stand_in, trial.report, draws, trial.seed, file)
+            arguments["callbacks"] = [*arguments["callbacks"], teaching, journal]
+            trainer = pl.Trainer(**{**arguments, "enable_checkpointing": True})
+            self._run(trainer, self._module(stand_in), draws, str(file) if file is not None and file.exists() else None)
+            weights.zero_grad(set_to_none=True)
+        return teaching.search
+
+    def score(self, model: nn.Module, trial: Trial, recalibrate: int) -> dict[str, float]:
+        """Validate `model` as it is; see `Evaluator.score`."""
+        with quiet():
+            draws = Draws(trial.seed)
+            feed = self.data.feed(draws) if self.data.given else None
+            batches = []
+            if recalibrate and feed is not None and is_overridden(TRAIN, feed):
+                feed.trainer = None
+                feed.setup("fit")
+                batches = _first(_single(feed.train_dataloader()), recalibrate, trial.seed)
+            arguments = self._arguments(trial, devices=1)
+            arguments.pop("strategy", None)
+            journal = self._journal(model, _ignore, draws, trial.seed, None)
+            arguments["callbacks"] = [*arguments["callbacks"], Recalibrating(model, batches), journal]
+            trainer = pl.Trainer(**{**arguments, "enable_checkpointing": True})
+            self._run(trainer, self._module(model), draws, None, trains=False)
+        return journal.finish()
+
+    def _validations(self, draws: Draws, start: int) -> Iterator[Any]:
+        """Validation batches, over and over, from number `start` on."""
+        feed = self.data.feed(draws) if self.data.given else None
+        if feed is None or not is_overridden(VAL, feed):
+            raise EvaluatorError("the architecture is learnt by validation data; give val_dataloaders, or a datamodule")
+        feed.trainer = None
+        feed.setup("fit")
+        return cycle(_single(feed.val_dataloader()), start, draws.seed)
+
     def _job(self, model: nn.Module, trial: Trial, again: bool) -> bytes:
         """What the other processes of a run get."""
         known = again and _shared and _shared[0] is self
@@ -220,9 +272,12 @@ class Training:
             arguments["callbacks"].append(ModelCheckpoint())
         return arguments
 
-    def _run(self, trainer: Any, module: Any, draws: Draws, checkpoint: str | None) -> None:
+    def _run(
+        self, trainer: Any, module: Any, draws: Draws, checkpoint: str | None, *, trains: bool | None = None
+    ) -> None:
         feed = self.data.feed(draws) if self.data.given else None
-        trains = is_overridden("train_dataloader", module if feed is None else feed)
+        if trains is None:
+            trains = is_overridden(TRAIN, module if feed is None else feed)
         try:
             with _interruptible():
                 if trains:
@@ -232,6 +287,20 @@ class Training:
         finally:
             if feed is not None:
                 feed.trainer = None  # which holds the model
+
+
+def _first(loader: Any, count: int, seed: int) -> list[Any]:
+    """So many batches, or as many as an epoch has, the same whatever torch's generator was used for before."""
+    length = len(loader) if isinstance(loader, Sized) else count
+    return list(itertools.islice(cycle(loader, 0, seed), min(count, length)))
+
+
+def _single(loaders: Any) -> Any:
+    """The one loader; raises EvaluatorError where there are several, as what they give is not to be guessed."""
+    if isinstance(loaders, Mapping | list | tuple):
+        kind = type(loaders).__name__
+        raise EvaluatorError(f"shared weights need one loader for training and one for validation, and got a {kind}")
+    return loaders
 
 
 def described(evaluator: object, settings: Mapping[str, Any]) -> str:

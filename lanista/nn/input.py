@@ -146,6 +146,7 @@ def _relaxation(label: str, domain: Domain) -> Relaxation:
             (label,),
             lambda strengths: {label: [names[index] for index in strongest(strengths[0], least)]},
             lambda architecture: [[float(index in position(architecture)) for index in range(len(names))]],
+            tuple(map(str, names)),
             drawn=least,
         )
 
@@ -160,7 +161,7 @@ def _relaxation(label: str, domain: Domain) -> Relaxation:
         chosen = position(architecture)
         return [[float(index not in chosen), float(index in chosen)] for index in range(len(names))]
 
-    return Relaxation(label, len(names), 2, (label,), pick, place)
+    return Relaxation(label, len(names), 2, (label,), pick, place, ("no", "yes"))
 
 
 class MixedInput(Mixed):
@@ -193,7 +194,7 @@ class MixedInput(Mixed):
     def _each(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor | int]:
         mixture, used = self.mixture, self.mixture.weights[:, 1]
         terms = [mixture.mix(row, [torch.zeros_like, _same], x) for row, x in enumerate(inputs)]
-        if not mixture.exact:
+        if not mixture.exact or mixture.weights.requires_grad:
             # Where less than one input is used on the whole, the mean is that of zeros with it, as in an exact mixture.
             return sum(terms[1:], terms[0]), used.sum().clamp(min=1).to(terms[0].device)
         # Nothing is added where an input is left out.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -18,6 +19,10 @@ from lanista.space.domain import Architecture, Value, key
 
 Option: TypeAlias = Callable[..., Tensor]
 """What an option computes: a module, or a function, that returns a tensor."""
+
+Portion: TypeAlias = Callable[..., Tensor]
+"""Runs layers on a part of their inputs: called with a function that mixes, layers and inputs, it calls the function
+with narrower layers and less, and returns what it makes of the mixture."""
 
 Strengths: TypeAlias = Sequence[Sequence[float]]
 """How strong each option is, from 0: rows of numbers."""
@@ -32,13 +37,14 @@ class Mixture:
         runs: for each row, the options that run, in ascending order; None: all.
         watched: for each row, options that do not run, and whose weights get the gradient all the same that they
             would have: they are computed in the backward pass, one after another, and keep no memory (ProxylessNAS).
-        exact: the weights are whole numbers, which need no gradient: with one option of weight 1 the mixture is that
-            option's output itself.
+        portion: through what layers are run; None: as they are.
+        exact: the weights are whole numbers: with one option of weight 1 the mixture is that option's output itself.
     """
 
     weights: Tensor
     runs: tuple[tuple[int, ...], ...] | None = None
     watched: tuple[tuple[int, ...], ...] | None = None
+    portion: Portion | None = None
     exact: bool = False
 
     def running(self, row: int) -> Sequence[int]:
@@ -47,6 +53,8 @@ class Mixture:
 
     def mix(self, row: int, options: Sequence[Option], *inputs: Any) -> Tensor:
         """The mixture of what the options of a row make of the inputs; zeros like the first input if none runs."""
+        if self.portion is not None and all(isinstance(option, nn.Module) for option in options):
+            return self.portion(partial(replace(self, portion=None).mix, row), options, *inputs)
         runs = self.running(row)
         if not runs:
             return torch.zeros_like(inputs[0])
@@ -55,9 +63,9 @@ class Mixture:
             shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
             raise OneShotError(f"the options that are to be mixed give different shapes: {shapes}")
         watched = () if self.watched is None else self.watched[row]
-        if watched:
+        if watched or (self.exact and self.weights.requires_grad):
             weights = self.weights[row]
-            return _Gates.apply(weights, list(options), runs, watched, inputs, len(outputs), *outputs)  # type: ignore[no-any-return, no-untyped-call]
+            return _Gates.apply(weights, list(options), runs, watched, inputs, *outputs)  # type: ignore[no-any-return, no-untyped-call]
         total = self._scaled(row, runs[0], outputs[0])
         for index, output in zip(runs[1:], outputs[1:], strict=True):
             total = total + self._scaled(row, index, output)
@@ -77,7 +85,7 @@ def _checked(output: object) -> Tensor:
 
 
 class _Gates(torch.autograd.Function):
-    """The sum of the outputs that run; its backward pass also says what the watched options would have changed.
+    """The sum of the outputs that run, which keeps no copy; backward, it asks what the watched options would change.
 
     The gradient of a gate is the product of the option's output and the gradient of the sum (arXiv:1812.00332, 3.2).
     """
@@ -90,11 +98,14 @@ class _Gates(torch.autograd.Function):
         runs: Sequence[int],
         watched: Sequence[int],
         inputs: tuple[Any, ...],
-        count: int,
         *outputs: Tensor,
     ) -> Tensor:
-        ctx.options, ctx.runs, ctx.watched, ctx.inputs = options, runs, watched, inputs
+        ctx.options, ctx.runs, ctx.watched = options, runs, watched
+        ctx.inputs = inputs if watched else ()
+        ctx.versions = _versions(ctx.inputs)
         ctx.save_for_backward(weights, *outputs)
+        if len(outputs) == 1 and weights[runs[0]] == 1:
+            return outputs[0]  # no copy
         total = outputs[0] * weights[runs[0]]
         for index, output in zip(runs[1:], outputs[1:], strict=True):
             total = total + output * weights[index]
@@ -103,6 +114,10 @@ class _Gates(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         gradient = gradients[0]
+        if _versions(ctx.inputs) != ctx.versions:
+            raise OneShotError(
+                "an input of options that are to be mixed was changed in place; write `x = x + ...` then"
+            )
         weights, *outputs = ctx.saved_tensors
         gates = torch.zeros_like(weights)
         for index, output in zip(ctx.runs, outputs, strict=True):
@@ -110,8 +125,13 @@ class _Gates(torch.autograd.Function):
         with torch.no_grad():
             for index in ctx.watched:
                 gates[index] = (ctx.options[index](*ctx.inputs) * gradient).sum()
-        back = [gradient * weights[index] for index in ctx.runs]
-        return (gates, None, None, None, None, None, *back)
+        back = [gradient if weights[index] == 1 else gradient * weights[index] for index in ctx.runs]
+        return (gates, None, None, None, None, *back)
+
+
+def _versions(inputs: tuple[Any, ...]) -> list[int]:
+    """What changes when a tensor is changed in place."""
+    return [x._version for x in inputs if isinstance(x, Tensor)]
 
 
 @dataclass(eq=False)
@@ -128,7 +148,9 @@ class Relaxation:
         labels: the decisions that are answered.
         pick: the answers, label -> value, that fit strengths best.
         place: the strengths, 0 and whole numbers, that stand for an architecture: what runs, and how often.
+        titles: what the options are called.
         drawn: how many options of a row are chosen together.
+        rivals: whether rows compete, because in the end few of them count.
         mixture: what the next forward pass does.
     """
 
@@ -138,7 +160,9 @@ class Relaxation:
     labels: tuple[str, ...]
     pick: Callable[[Strengths], Architecture]
     place: Callable[[Architecture], list[list[float]]]
+    titles: tuple[str, ...]
     drawn: int = 1
+    rivals: bool = False
     mixture: Mixture | None = None
 
 
@@ -224,4 +248,4 @@ def one_of(label: str, values: Sequence[Value]) -> Relaxation:
             row[position[key(architecture[label])]] = 1.0
         return [row]
 
-    return Relaxation(label, 1, len(values), (label,), pick, place)
+    return Relaxation(label, 1, len(values), (label,), pick, place, tuple(map(str, values)))

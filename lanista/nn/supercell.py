@@ -88,7 +88,7 @@ def _relaxation(label: str, domain: Categorical, place: tuple[int, int]) -> Rela
         return found
 
     labels = tuple(f"{label}/{what}_{node}_{k}" for k in range(count) for what in ("op", "input"))
-    return Relaxation(f"{label}/{node}", node, len(names), labels, pick, find)
+    return Relaxation(f"{label}/{node}", node, len(names), labels, pick, find, tuple(map(str, names)), rivals=True)
 
 
 class MixedCell(Mixed):

@@ -3,14 +3,23 @@
 from lanista.lazy import exports
 
 _HOMES = {
+    "Collapse": "lanista.oneshot.collapse",
     "DARTS": "lanista.oneshot.darts",
     "DrNAS": "lanista.oneshot.drnas",
+    "ENAS": "lanista.oneshot.enas",
+    "FairNAS": "lanista.oneshot.fairnas",
     "FBNet": "lanista.oneshot.fbnet",
+    "Found": "lanista.oneshot.found",
     "GDAS": "lanista.oneshot.gdas",
+    "Inherited": "lanista.oneshot.inherited",
     "Method": "lanista.oneshot.method",
     "Network": "lanista.oneshot.network",
+    "PCDARTS": "lanista.oneshot.pcdarts",
     "Penalty": "lanista.oneshot.cost",
+    "ProgressiveShrinking": "lanista.oneshot.shrinking",
     "ProxylessNAS": "lanista.oneshot.proxylessnas",
+    "RandomSharing": "lanista.oneshot.randomsharing",
+    "Sandwich": "lanista.oneshot.sandwich",
     "SPOS": "lanista.oneshot.spos",
     "Supernet": "lanista.oneshot.supernet",
 }

@@ -27,8 +27,7 @@ def difference(
         architectures: canonical.
         select: gives the network, when it is an architecture's.
     """
-    example = supernet.space.example_input
-    inputs = example if isinstance(example, tuple) else (example,)
+    inputs = supernet.example or ()
     every = list(architectures)
     with _random_weights(supernet), torch.no_grad():
         found = _first(supernet, every, select, inputs)
@@ -45,9 +44,9 @@ def _first(
     inputs: tuple[Any, ...],
 ) -> tuple[Architecture, str] | None:
     for architecture in architectures:
-        expected = _outputs(supernet.path(architecture), inputs, supernet.device)
+        expected = _outputs(supernet.path(architecture), inputs)
         try:
-            found = _outputs(select(architecture), inputs, supernet.device)
+            found = _outputs(select(architecture), inputs)
         except UNBUILDABLE as error:
             return architecture, f"the model cannot be run ({type(error).__name__}: {error})"
         if [tensor.shape for tensor in expected] != [tensor.shape for tensor in found]:
@@ -63,8 +62,8 @@ def _close(found: Tensor, expected: Tensor) -> bool:
     return bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max())
 
 
-def _outputs(model: nn.Module, inputs: tuple[Any, ...], device: torch.device) -> list[Tensor]:
-    found = model.eval()(*(value.to(device) if isinstance(value, Tensor) else value for value in inputs))
+def _outputs(model: nn.Module, inputs: tuple[Any, ...]) -> list[Tensor]:
+    found = model.eval()(*inputs)
     return [leaf for leaf in torch.utils._pytree.tree_leaves(found) if isinstance(leaf, Tensor)]
 
 

@@ -15,6 +15,7 @@ from lanista.nn.mixture import Mixture, Relaxation
 from lanista.oneshot.cost import Penalty
 from lanista.oneshot.differentiable import Differentiable
 from lanista.oneshot.method import Loss
+from lanista.oneshot.reduction import average
 
 EPSILON = 0.01
 """The step of the finite difference, divided by the norm of the gradient: the paper's footnote 2."""
@@ -67,38 +68,43 @@ class DARTS(Differentiable):
         groups = {id(w): group for group in optimizer.param_groups for w in group["params"]}
         weights = [weight for weight in self.network.supernet.parameters() if id(weight) in groups]
         before = [weight.detach().clone() for weight in weights]
-        # w' = w - xi (momentum + gradient of the training loss)
         gradients = torch.autograd.grad(loss(self.mixture("weights"), train), weights, allow_unused=True)
-        with torch.no_grad():
-            for weight, gradient in zip(weights, gradients, strict=True):
-                if gradient is not None:
-                    group = groups[id(weight)]
-                    moved: Tensor = gradient + group.get("weight_decay", 0.0) * weight
-                    momentum = optimizer.state.get(weight, {}).get("momentum_buffer")
-                    if momentum is not None:
-                        moved = moved + group["momentum"] * momentum
-                    weight.sub_(moved, alpha=group["lr"])
+        average(gradient for gradient in gradients if gradient is not None)
         try:
+            with torch.no_grad():  # w' = w - xi * (the gradient of the training loss, and SGD's momentum)
+                for weight, gradient in zip(weights, gradients, strict=True):
+                    if gradient is not None:
+                        weight.sub_(_step(weight, gradient, optimizer, groups[id(weight)]))
             value = self.penalised(loss(self.mixture("architecture"), valid))
             found = torch.autograd.grad(value, [*alphas, *weights], allow_unused=True)
-            direct, vector = found[: len(alphas)], found[len(alphas) :]
-            # the mixed second derivative, times the vector, by a central difference
-            length = torch.stack([v.norm() for v in vector if v is not None]).norm()
-            radius = EPSILON / (length + 1e-12)
+            vector = [
+                None if v is None else groups[id(weight)]["lr"] * v
+                for weight, v in zip(weights, found[len(alphas) :], strict=True)
+            ]
+            average(v for v in vector if v is not None)
+            # the mixed second derivative, times xi and the vector, by a central difference
+            radius = EPSILON / (torch.stack([v.norm() for v in vector if v is not None]).norm() + 1e-12)
             sides = []
             for sign in (1.0, -1.0):
                 with torch.no_grad():
-                    for weight, value_before, v in zip(weights, before, vector, strict=True):
-                        weight.copy_(value_before if v is None else value_before + sign * radius * v)
+                    for weight, old, v in zip(weights, before, vector, strict=True):
+                        weight.copy_(old if v is None else old + sign * radius * v)
                 sides.append(torch.autograd.grad(loss(self.mixture("weights"), train), alphas, allow_unused=True))
         finally:
             with torch.no_grad():
-                for weight, value_before in zip(weights, before, strict=True):
-                    weight.copy_(value_before)
-        rate = optimizer.param_groups[0]["lr"]
+                for weight, old in zip(weights, before, strict=True):
+                    weight.copy_(old)
         return tuple(
-            None
-            if first is None
-            else first - (0.0 if up is None or down is None else rate * (up - down) / (2 * radius))
-            for first, up, down in zip(direct, *sides, strict=True)
+            first if first is None or up is None or down is None else first - (up - down) / (2 * radius)
+            for first, up, down in zip(found[: len(alphas)], *sides, strict=True)
         )
+
+
+def _step(weight: Tensor, gradient: Tensor, optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> Tensor:
+    """What SGD would subtract."""
+    moved = gradient + group.get("weight_decay", 0.0) * weight
+    momentum = optimizer.state.get(weight, {}).get("momentum_buffer")
+    if momentum is not None:
+        moved = moved + group["momentum"] * momentum
+    stepped: Tensor = group["lr"] * moved
+    return stepped

@@ -14,6 +14,7 @@ from lanista.nn.mixture import Mixture, Relaxation
 from lanista.oneshot.cost import Penalty
 from lanista.oneshot.method import Loss, Method
 from lanista.oneshot.reduction import average
+from lanista.space.domain import Architecture
 
 
 class Differentiable(Method):
@@ -38,6 +39,7 @@ class Differentiable(Method):
 
     mixes = True
     learns = True
+    plain = True
     alphas: dict[str, nn.Parameter]
     betas = (0.5, 0.999)
 
@@ -118,6 +120,10 @@ class Differentiable(Method):
     def strengths(self) -> dict[str, list[list[float]]]:
         with torch.no_grad():
             return {name: found.tolist() for name, found in self._probabilities().items()}
+
+    def best(self, k: int = 1) -> list[Architecture]:
+        """The strength of an architecture is the product of the strengths of its options."""
+        return self.network.strongest(self.strengths(), k)
 
     def _probabilities(self) -> dict[str, Tensor]:
         relaxations = self.network.relaxations

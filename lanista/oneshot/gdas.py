@@ -51,8 +51,4 @@ class GDAS(Differentiable):
         logits = alpha.log_softmax(1) + gumbel(alpha, generator)
         soft = (logits / self.tau).softmax(1)
         chosen = logits.topk(relaxation.drawn, 1).indices
-        return Mixture(opened(chosen, soft), rows_of(chosen))
-
-    def training(self, alpha: Tensor, relaxation: Relaxation, generator: torch.Generator) -> Mixture:
-        drawn = self.rule(alpha, relaxation, generator)
-        return Mixture(drawn.weights, drawn.runs, exact=True)
+        return Mixture(opened(chosen, soft), rows_of(chosen), exact=True)

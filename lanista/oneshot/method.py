@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from random import Random
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from lanista import setting
 from lanista.errors import OneShotError
+from lanista.model import ModelSpace
+from lanista.oneshot.collapse import diagnose, premature
+from lanista.oneshot.fitting import Criterion, Fitting, Metric
+from lanista.oneshot.found import Found, ranked, search
 from lanista.oneshot.network import Network
 from lanista.oneshot.reduction import average
 from lanista.oneshot.supernet import Supernet
 from lanista.space.domain import Architecture, is_integer
+from lanista.strategy.base import Strategy
+from lanista.strategy.deduplicated import Deduplicated
+from lanista.strategy.evolution import RegularizedEvolution
+
+logger = logging.getLogger("lanista")
 
 Loss: TypeAlias = Callable[[nn.Module, Any], Tensor]
 """Called with a model and a batch; returns the loss, a scalar that a gradient goes back from."""
+
+
+Judge: TypeAlias = Callable[[nn.Module, Any], "float | Tensor"]
+"""Called with a model and a batch; returns a number, greater is better."""
 
 
 class Method(ABC):
@@ -37,21 +53,28 @@ class Method(ABC):
         model = supernet.inherit(method.best()[0])
 
     where `loss(model, batch)` returns a scalar. `step` makes a step of the architecture, if the method learns in steps,
-    and one of the weights. It is made of `learn` and `passes`, which loops that have their own optimizer step use.
+    and one of the weights. It is made of `learn`, `passes` and `advance`, for loops with their own optimizer step.
 
     Under `torch.distributed`, each process calls `step` with its part of a batch: all run the same paths, and gradients
-    are averaged. Random numbers follow from the seed and the number of the step alone, so that all processes draw the
-    same, and a search that goes on from `state_dict` does what it would have done.
+    and running statistics are averaged. Random numbers follow from the seed and the number of the step alone, so that
+    all processes draw the same, and a search that goes on from `state_dict` does what it would have done.
 
     Attributes:
         mixes: whether it needs all decisions to be mixed; see `Network`.
         learns: whether it takes a validation batch in each step.
+        plain: whether it makes one pass in a step, and does not look at its loss.
         network: of the supernet; there after `start`.
         count: how many steps were made.
+        judge: says how good a model is on a batch, greater is better, where that is known to a search: `fit` sets it to
+            its metric.
+        history: what `log` took note of: dictionaries with the number of steps, the metrics, and the strengths.
     """
 
     mixes = False
     learns = False
+    plain = False
+    judge: Judge | None
+    history: list[dict[str, Any]]
     network: Network
     count: int
 
@@ -72,7 +95,8 @@ class Method(ABC):
         network = Network(supernet)
         if self.mixes:
             network.require(f"search with {type(self).__name__}")
-        self.network, self.steps, self.seed, self.count = network, steps, seed, 0
+        self.network, self.steps, self.seed, self.count, self.history = network, steps, seed, 0, []
+        self.judge = None
         self.prepare()
 
     def prepare(self) -> None:  # noqa: B027 (most methods need nothing)
@@ -133,8 +157,13 @@ class Method(ABC):
         if clip is not None:
             nn.utils.clip_grad_norm_(weights, clip)
         optimizer.step()
-        self.count += 1
+        self.advance()
         return float(torch.stack(values).mean())
+
+    def advance(self) -> None:
+        """Close a step, after that of the optimizer: all processes get the same running statistics, their average."""
+        average(buffer for buffer in self.network.supernet.buffers() if buffer.is_floating_point())
+        self.count += 1
 
     def check(self, valid: Any) -> None:
         """Raise OneShotError where a step cannot be made."""
@@ -158,32 +187,167 @@ class Method(ABC):
         """The same, of torch, on the CPU."""
         return torch.Generator().manual_seed(self.random(purpose).getrandbits(63))
 
-    def best(self, k: int = 1) -> list[Architecture]:
-        """The `k` strongest architectures that keep the space's limits, the strongest first.
+    @property
+    def options(self) -> dict[str, list[str]]:
+        """What the options are called, by name of the relaxation, in the order in which `strengths` has them."""
+        return {name: list(relaxation.titles) for name, relaxation in self.network.relaxations.items()}
 
-        The strength of an architecture is the product of the strengths of its options. For methods that find none
-        stronger than others it is a random sample: search the supernet for the best then.
+    def log(self, metrics: Mapping[str, float] | None = None) -> None:
+        """Take note of how strong options are now, and of metrics by name; once in an epoch, say."""
+        self.history.append({"step": self.count, "metrics": dict(metrics or {}), "strengths": self.strengths()})
+
+    def warnings(self, architecture: Architecture) -> list[str]:
+        """Why to doubt that an architecture was chosen for good reasons; see `lanista.oneshot.collapse`."""
+        found = diagnose(self.network, architecture, self.strengths()).messages
+        for entry in self.history:
+            progress = entry["step"] / self.steps
+            if entry["strengths"] is not None and (early := premature(entry["strengths"], progress)):
+                return [*found, early]
+        return found
+
+    def representative(self) -> nn.Module:
+        """The model that stands for all now: the best; for methods that do not learn which is, the default."""
+        if not self.learns:
+            return self.network.sub(self.network.supernet.space.decisions.default())
+        return self.network.sub(self.best()[0])
+
+    @abstractmethod
+    def best(self, k: int = 1) -> list[Architecture]:
+        """The `k` best architectures that keep the space's limits, the best first; fewer if no more are found.
+
+        The same at each call until the next step. For methods that find none better than others it is a random sample:
+        search the supernet for the best then, with `searcher`.
+
+        Raises:
+            OneShotError: `k` is no integer of at least 1.
         """
-        strengths = self.strengths()
-        if strengths is None:
-            random = Random(self.seed)
-            return [self.network.supernet.space.decisions.sample(random) for _ in range(k)]
-        return self.network.strongest(strengths, k)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a search needs to go on, beside the supernet's and the optimizer's states: tensors and numbers."""
-        return {"count": self.count}
+        return {"count": self.count, "history": list(self.history)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state; after `start` with the same space, steps and seed."""
-        self.count = int(state["count"])
+        self.count, self.history = int(state["count"]), list(state["history"])
+
+    def searcher(self) -> Strategy:
+        """What searches the trained supernet, where the method itself finds no architecture stronger than others."""
+        return Deduplicated(RegularizedEvolution(population_size=20, sample_size=5))
+
+    def fit(  # noqa: PLR0913 (all but three by name)
+        self,
+        space: ModelSpace | Supernet,
+        train: Iterable[Any],
+        valid: Iterable[Any] | None = None,
+        *,
+        loss: Criterion,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        epochs: int,
+        scheduler: Callable[[torch.optim.Optimizer], Any] | None = None,
+        clip: float | None = None,
+        metric: Metric | None = None,
+        seed: int = 0,
+        device: str | torch.device | None = None,
+        folder: str | Path | None = None,
+        k: int = 3,
+        evaluations: int = 100,
+        recalibrated: int = 8,
+    ) -> Found:
+        """Train a supernet and find the best architectures, on batches (inputs, targets).
+
+        Methods that learn use a validation batch with each training batch. In the end, architectures are compared by
+        the metric on the validation data, with shared weights and their own statistics of batch normalisation: the
+        strongest ones by the method; or, where it knows none, those that `searcher()` proposes.
+
+        Args:
+            space: the models; or a supernet, whose training goes on.
+            train: training batches, such as a DataLoader.
+            valid: validation batches.
+            loss: a criterion of outputs and targets, such as `nn.CrossEntropyLoss()`.
+            optimizer: of the weights: a callable of the parameters, such as `partial(SGD, lr=0.025, momentum=0.9)`.
+            epochs: how often the training data are passed through.
+            scheduler: a callable of the optimizer; it makes a step after each epoch.
+            clip: the greatest norm of the weights' gradient.
+            metric: of outputs and targets of a batch, greater is better; default: minus the loss.
+            seed: of all that is drawn. Where `space` is a ModelSpace, of the weights too.
+            device: default: where the supernet is.
+            folder: where the search is kept. Called again with the same arguments, it goes on from its last epoch.
+            k: how many architectures are returned.
+            evaluations: how many architectures `searcher()` may try.
+            recalibrated: by how many training batches the statistics of batch normalisation are computed.
+
+        Raises:
+            OneShotError: data, method and space do not fit together.
+        """
+        if isinstance(space, ModelSpace):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                space = Supernet(space)
+        supernet = space if device is None else space.to(device)
+        made = optimizer(supernet.parameters())
+        plan = None if scheduler is None else scheduler(made)
+        fitting = Fitting(supernet, train, valid, loss, metric, made, plan, supernet.device, seed, recalibrated)
+        self.start(supernet, steps=epochs * fitting.steps, seed=seed)
+        self.judge = None if metric is None else fitting.batch_metric
+        home = None if folder is None else Path(folder)
+        state = None if home is None else fitting.load(home)
+        if state is not None:
+            self.load_state_dict(state)
+        for epoch in range(self.count // fitting.steps, epochs):
+            supernet.train()
+            losses = [
+                self.step(batch, other, loss=fitting.batch_loss, optimizer=made, clip=clip)
+                for batch, other in fitting.batches(epoch)
+            ]
+            if plan is not None:
+                plan.step()
+            self.log({"loss": sum(losses) / len(losses)})
+            logger.info("epoch %d of %d: loss %.4g", epoch + 1, epochs, self.history[-1]["metrics"]["loss"])
+            if home is not None:
+                fitting.save(home, self.state_dict())
+        return self._found(fitting, k, evaluations)
+
+    def _found(self, fitting: Fitting, k: int, evaluations: int) -> Found:
+        network, space = self.network, self.network.supernet.space.decisions
+
+        def score(architecture: Architecture) -> float:
+            return fitting.score(network.sub(architecture))
+
+        if fitting.valid is None:
+            tried = [(architecture, math.nan) for architecture in self.best(k)]
+        elif not self.learns:
+            tried = search(self.searcher(), space, score, evaluations, self.seed)
+        else:
+            tried = [(architecture, score(architecture)) for architecture in self.best(k)]
+        pairs = ranked(tried, k)
+        return Found(
+            [architecture for architecture, _ in pairs],
+            [value for _, value in pairs],
+            network.supernet,
+            self.history,
+            self.options,
+            self.warnings(pairs[0][0]),
+            fitting.prepare,
+        )
 
     def __repr__(self) -> str:
-        settings = [name for name in inspect.signature(type(self).__init__).parameters if name in vars(self)]
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in settings)})"
+        known = vars(self)
+        settings = {
+            name: setting.name(known[name]) if callable(known[name]) else repr(known[name])
+            for name in inspect.signature(type(self).__init__).parameters
+            if name in known
+        }
+        return f"{type(self).__name__}({', '.join(f'{name}={shown}' for name, shown in settings.items())})"
 
 
 def entropy(rows: Iterable[Iterable[float]]) -> float:
     """The mean over rows of the entropy of strengths that are probabilities, in nats."""
     values = [-sum(p * math.log(p) for p in row if p > 0) for row in rows]
     return sum(values) / max(1, len(values))
+
+
+def checked_count(k: object) -> int:
+    """How many architectures are wanted; raises OneShotError unless it is an integer of at least 1."""
+    if not is_integer(k) or k < 1:
+        raise OneShotError(f"k is {k!r}; give an integer of at least 1")
+    return k

@@ -49,7 +49,7 @@ class ProxylessNAS(Differentiable):
             tuple(option for option in both if option not in one)
             for both, one in zip(rows_of(compared), runs, strict=True)
         )
-        return Mixture(opened(chosen, p), runs, watched)
+        return Mixture(opened(chosen, p), runs, watched, exact=True)
 
     def training(self, alpha: Tensor, relaxation: Relaxation, generator: torch.Generator) -> Mixture:
         chosen = draw(alpha, relaxation.drawn, generator)

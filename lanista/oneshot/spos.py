@@ -11,19 +11,20 @@ from typing import Any
 
 from torch import Tensor
 
-from lanista.oneshot.method import Loss, Method
+from lanista.oneshot.method import Loss
+from lanista.oneshot.sampling import Sampling
 
 
-class SPOS(Method):
+class SPOS(Sampling):
     """Trains the path of a random architecture in each step.
 
     Every decision is drawn uniformly (or by its prior), within the limits of the space: a limit on operations or
-    latency holds in training too. The search itself is the second phase: any strategy, on the trained supernet.
+    latency holds in training too. The search itself is the second phase: evolution on the trained supernet, or any
+    other strategy.
     """
+
+    plain = True
 
     def passes(self, train: Any, loss: Loss) -> Iterator[Tensor]:
         architecture = self.network.supernet.space.decisions.sample(self.random())
         yield loss(self.network.sub(architecture), train)
-
-    def strengths(self) -> None:
-        """All options are as strong."""

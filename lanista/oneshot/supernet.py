@@ -123,6 +123,18 @@ class Supernet(nn.Module):
         tensors = chain(self._parameters.values(), self._buffers.values())
         return next((tensor.device for tensor in tensors if tensor is not None), torch.device("cpu"))
 
+    @property
+    def example(self) -> tuple[Any, ...] | None:
+        """The space's example input as positional inputs, on the device and in the precision of the weights, if any."""
+        given = self.space.example_input
+        if given is None:
+            return None
+        kind = next((tensor.dtype for tensor in self.parameters() if tensor.is_floating_point()), torch.float32)
+        return tuple(
+            value.to(self.device, kind if value.is_floating_point() else None) if isinstance(value, Tensor) else value
+            for value in (given if isinstance(given, tuple) else (given,))
+        )
+
     def forward(self, *_: Any) -> Any:
         """There is no one model to run; raises OneShotError."""
         raise OneShotError("a supernet is many models; run one of them: supernet.path(architecture)(inputs)")

@@ -67,19 +67,19 @@ class Policy(nn.Module):
         # The same memory, for single steps: there NumPy takes a tenth of torch's time.
         self._arrays = {name: parameter.detach().numpy() for name, parameter in self.named_parameters()}
 
-    def draw(self, rng: Random) -> tuple[Architecture, Walk]:
-        """A sample, and how it came about.
+    def draw(self, rng: Random, *, likeliest: bool = False) -> tuple[Architecture, Walk]:
+        """A sample, and how it came about; or with `likeliest`, each answer is the likeliest after those before.
 
         What misses a limit of the space is drawn again some times, then moved into the limits: its walk is that of the
         architecture that it became.
         """
-        for _ in range(REDRAWS):
-            architecture, walk = self.walk(None, rng)
+        for _ in range(1 if likeliest else REDRAWS):
+            architecture, walk = self.walk(None, rng, likeliest=likeliest)
             if not self._space.violations(architecture):
                 return architecture, walk
         return self.walk(self._space.repair(architecture, rng), rng)
 
-    def walk(self, given: Architecture | None, rng: Random) -> tuple[Architecture, Walk]:
+    def walk(self, given: Architecture | None, rng: Random, *, likeliest: bool = False) -> tuple[Architecture, Walk]:
         """An architecture, drawn if none is given, and how it came about, limits or not.
 
         Where a decision does not exist, the answer is the first and only one.
@@ -96,7 +96,12 @@ class Policy(nn.Module):
                 logits, state = self._step(len(answers), answers[-1:], state)
                 logits = np.where(allowed, logits[: len(allowed)], -math.inf)
                 chances = np.exp(logits - logits.max()).tolist()
-                answer = path.pop(0) if path else rng.choices(range(len(allowed)), chances)[0]
+                if path:
+                    answer = path.pop(0)
+                elif likeliest:
+                    answer = int(np.argmax(logits))
+                else:
+                    answer = rng.choices(range(len(allowed)), chances)[0]
                 answers.append(answer)
                 masks.append(allowed + [False] * (self.options - len(allowed)))
                 logs.append(float(logits[answer] - logits.max()) - math.log(sum(chances)))

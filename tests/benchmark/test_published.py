@@ -11,6 +11,7 @@ def test_rows_are_found_by_what_they_are():
     assert (row.mean, row.std, row.metric) == (46.20, None, "test")
     (row,) = published.rows("NSGA-II", "hypervolume", "cifar10", amount=200, metric="latency")
     assert row.mean == 0.951
+    assert [row.mean for row in published.rows("GDAS", "one-shot", "cifar10", metric="test")] == [93.51, 93.23]
     assert published.rows("nobody") == []
 
 

@@ -70,3 +70,13 @@ def test_the_users_default_device_is_not_used():
         architecture, walk = network.draw(Random(0))
     assert {parameter.device.type for parameter in network.parameters()} == {"cpu"}
     assert policy("mixed").draw(Random(0)) == (architecture, walk)
+
+
+@pytest.mark.parametrize("name", ["flat", "nested", "limited"])
+def test_the_likeliest_architecture_is_likelier_than_samples(name):
+    network, random = moved(policy(name)), Random(0)
+    architecture, (_, _, logs) = network.draw(random, likeliest=True)
+    assert not SPACES[name].violations(architecture)
+    assert network.draw(Random(1), likeliest=True)[0] == architecture
+    others = sorted(sum(network.draw(random)[1][2]) for _ in range(50))
+    assert sum(logs) > others[25]

@@ -1,0 +1,208 @@
+"""How a user's `LightningModule` trains weights that many models share.
+
+The module gets a stand-in for its model, which runs whichever model the search says. Its `training_step` is called as
+often as the search makes passes, and once more to learn the architecture, by validation data; its optimizers,
+schedulers, clipping and precision are Lightning's business, as ever.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+
+from lanista.errors import EvaluatorError
+from lanista.evaluator.base import Sharing
+from lanista.evaluator.recalibration import recalibrating
+
+LEARNING = "architecture_loss"
+"""The method by which a module says what the architecture is learnt by, where that is not its training step's loss."""
+
+
+class StandIn(nn.Module):
+    """Stands for whichever model of a supernet is run now; its parameters are the supernet's.
+
+    Args:
+        weights: the supernet.
+    """
+
+    def __init__(self, weights: nn.Module) -> None:
+        super().__init__()
+        self.weights = weights
+        self._running: list[nn.Module] = []  # a list, so that the model is no part of this one
+
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        """What the model of now gives."""
+        return self._running[0](*inputs, **named)
+
+    def stand_for(self, model: nn.Module) -> None:
+        """Run this model from now on."""
+        self._running[:] = [model]
+
+
+class Teaching(Callback):
+    """Makes the steps of a search in a run of Lightning.
+
+    Args:
+        begin: called with the number of steps, once that is known; returns the search.
+        stand_in: the module's model.
+        batches: gives validation batches, over and over, from a number on.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[int], Sharing],
+        stand_in: StandIn,
+        batches: Callable[[int], Iterator[Any]],
+    ) -> None:
+        self._begin, self._stand_in, self._batches = begin, stand_in, batches
+        self._state: dict[str, Any] | None = None
+        self._valid: Iterator[Any] = iter(())
+        self.search: Sharing
+
+    @property
+    def state_key(self) -> str:
+        return "lanista.Teaching"
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.search.state_dict())
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._state = state_dict
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        steps = trainer.estimated_stepping_batches
+        if steps in (float("inf"), -1):
+            raise EvaluatorError("how many steps there will be is not known; give max_epochs or max_steps")
+        self.search = self._begin(int(steps) * trainer.accumulate_grad_batches)
+        check(self.search, pl_module)
+        if self._state is not None:
+            self.search.load_state_dict(self._state)
+        self._valid = self._batches(self.search.count)
+        step = pl_module.training_step
+
+        @functools.wraps(step)
+        def training_step(*arguments: Any, **named: Any) -> Any:
+            return self._train(pl_module, step, arguments, named)
+
+        pl_module.training_step = training_step
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if not self.search.learns:
+            return
+        valid = trainer.strategy.batch_to_device(next(self._valid))
+        optimizer = trainer.optimizers[0]
+
+        def loss(model: nn.Module, batch: Any) -> Any:
+            self._stand_in.stand_for(model)
+            if hasattr(pl_module, LEARNING):
+                return getattr(pl_module, LEARNING)(batch)
+            return _loss(type(pl_module).training_step(pl_module, *_taken(pl_module, batch, batch_idx)))
+
+        with silent(pl_module), trainer.precision_plugin.train_step_context():
+            self.search.learn(valid, loss, optimizer, batch)
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.search.advance()
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        self.search.log({name: float(value) for name, value in trainer.callback_metrics.items()})
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        self._stand_in.stand_for(self.search.representative())
+
+    def _train(
+        self, pl_module: Any, step: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]
+    ) -> Any:
+        outputs: list[Any] = []
+
+        def loss(model: nn.Module, batch: Any) -> Any:
+            self._stand_in.stand_for(model)
+            outputs.append(step(batch, *arguments[1:], **named))
+            return _loss(outputs[-1]) if pl_module.automatic_optimization else None
+
+        losses = list(self.search.passes(arguments[0], loss))
+        if not pl_module.automatic_optimization:
+            return outputs[-1]
+        total = sum(losses[1:], losses[0])
+        return {**outputs[-1], "loss": total} if isinstance(outputs[-1], Mapping) else total
+
+
+def check(search: Sharing, module: Any) -> None:
+    """Raise EvaluatorError, with the reason, where a module cannot train shared weights by this search."""
+    name, kind = type(search).__name__, type(module).__name__
+    if module.automatic_optimization:
+        return
+    if not search.plain:
+        raise EvaluatorError(
+            f"{kind} optimises by hand (automatic_optimization=False), and {name} must combine the losses of several "
+            "passes, which it does not get to see; use SPOS or another method of one pass, or a module with one "
+            "optimizer that returns its loss"
+        )
+    if search.learns and not hasattr(module, LEARNING):
+        raise EvaluatorError(
+            f"{kind} optimises by hand (automatic_optimization=False), so its training_step returns no loss that "
+            f"{name} could learn the architecture by; give it a method {LEARNING}(self, batch) that returns one, or "
+            "use SPOS"
+        )
+
+
+@contextmanager
+def silent(module: Any) -> Iterator[None]:
+    """Let what a module logs go nowhere."""
+    names = ("log", "log_dict")
+    for name in names:
+        vars(module)[name] = _nothing
+    try:
+        yield
+    finally:
+        for name in names:
+            del vars(module)[name]
+
+
+class Recalibrating(Callback):
+    """Computes the statistics of batch normalisation anew before a validation, for weights that come from elsewhere.
+
+    Args:
+        model: the module's model.
+        batches: training batches; none: the statistics stay as they are.
+    """
+
+    def __init__(self, model: nn.Module, batches: list[Any]) -> None:
+        self._model, self._batches = model, batches
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        if not self._batches:
+            return
+        with silent(pl_module), recalibrating(self._model) as needed:
+            for index, batch in enumerate(self._batches if needed else ()):
+                moved = trainer.strategy.batch_to_device(batch)
+                if pl_module.automatic_optimization:
+                    pl_module.training_step(*_taken(pl_module, moved, index))
+                else:
+                    self._model(moved[0] if isinstance(moved, list | tuple) else moved)
+
+
+def _taken(module: Any, batch: Any, index: int) -> tuple[Any, ...]:
+    """The arguments of a training step, which may do without the batch's number."""
+    code = type(module).training_step.__code__
+    return (batch, index) if code.co_argcount > 2 else (batch,)
+
+
+def _loss(output: Any) -> Tensor:
+    """The loss in what a training step returns, as Lightning reads it."""
+    loss = output.get("loss") if isinstance(output, Mapping) else output
+    if not isinstance(loss, Tensor):
+        raise EvaluatorError(
+            f"training_step returned {type(output).__name__}; a search needs its loss: a tensor, or a mapping that has "
+            "one under 'loss'"
+        )
+    return loss
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """Take a logged value, and forget it."""

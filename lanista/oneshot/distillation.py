@@ -1,0 +1,103 @@
+"""`Distillation`: sub-networks learn what a larger one says, while the user's own loss runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from lanista.errors import OneShotError
+from lanista.oneshot.method import Loss
+
+Likeness: TypeAlias = Callable[[Any, Any], Tensor]
+"""Called with what a student and what its teacher gave for the same inputs; returns a loss, a scalar."""
+
+Distilling: TypeAlias = Literal["soft"] | Likeness | None
+"""How students learn from a teacher: by soft labels, by a function of one's own, or not at all."""
+
+
+def soft(student: Tensor, teacher: Tensor) -> Tensor:
+    """The cross-entropy of the student's probabilities by the teacher's (https://arxiv.org/abs/1503.02531).
+
+    Args:
+        student: logits of shape (batch, classes, ...).
+        teacher: likewise.
+    """
+    return -(teacher.softmax(1) * student.log_softmax(1)).sum(1).mean()
+
+
+class Distillation:
+    """Takes note of what a teacher gives, and makes students learn it.
+
+    What models give is seen as they are called, so the user's loss needs to know nothing. It must give a student the
+    inputs that it gave the teacher: no random augmentation within the loss.
+
+    Args:
+        kind: "soft": the teacher's probabilities are the labels, for models that give logits of shape (batch, classes,
+            ...); a function of the student's and the teacher's output; or None: students learn from the loss alone.
+
+    Raises:
+        OneShotError: `kind` is none of these.
+    """
+
+    def __init__(self, kind: Distilling) -> None:
+        if kind not in ("soft", None) and not callable(kind):
+            raise OneShotError(
+                f"distillation is {kind!r}; give 'soft', None, or a function of the student's and the teacher's output"
+            )
+        self._likeness = _soft if kind == "soft" else kind
+        self._taught: list[Any] = []
+
+    def teach(self, model: nn.Module, loss: Loss, batch: Any) -> Tensor:
+        """The loss of the teacher, whose outputs are kept."""
+        value, outputs = _watched(model, loss, batch)
+        self._taught = pytree.tree_map_only(Tensor, Tensor.detach, outputs)
+        return value
+
+    def learn(self, model: nn.Module, loss: Loss, batch: Any, *, hard: float = 0.0) -> Tensor:
+        """The loss of a student, on the batch that the teacher had.
+
+        Args:
+            model: the student.
+            loss: the user's.
+            batch: as the teacher had it.
+            hard: weight of the user's loss, beside the likeness.
+
+        Raises:
+            OneShotError: the loss does not call the model as it called the teacher, or the outputs are no logits.
+        """
+        if self._likeness is None:
+            return loss(model, batch)
+        value, outputs = _watched(model, loss, batch)
+        if not outputs or len(outputs) != len(self._taught):
+            raise OneShotError(
+                f"the loss called the teacher {len(self._taught)} times and the student {len(outputs)} times; to "
+                "distil, it must call model(...) itself, and as often for each; or give distillation=None"
+            )
+        pairs = zip(outputs, self._taught, strict=True)
+        likeness = torch.stack([self._likeness(student, teacher) for student, teacher in pairs]).mean()
+        return likeness + hard * value if hard else likeness
+
+
+def _soft(student: Any, teacher: Any) -> Tensor:
+    for output in (student, teacher):
+        if not isinstance(output, Tensor) or output.dim() < 2:
+            known = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+            raise OneShotError(
+                f"the model gives {known}, and soft labels are for logits of shape (batch, classes, ...); give "
+                "distillation=None, or a function of the student's and the teacher's output"
+            )
+    return soft(student, teacher)
+
+
+def _watched(model: nn.Module, loss: Loss, batch: Any) -> tuple[Tensor, list[Any]]:
+    """The loss, and what the model gave each time that it was called."""
+    outputs: list[Any] = []
+    handle = model.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    try:
+        return loss(model, batch), outputs
+    finally:
+        handle.remove()

@@ -1,0 +1,235 @@
+"""Supernets that are trained by a user's `LightningModule`."""
+
+import warnings
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from lanista.errors import EvaluatorError
+from lanista.evaluator import Classification, FunctionalEvaluator, LightningEvaluator
+from lanista.oneshot import DARTS, SPOS, Supernet
+from lanista.trial import Trial
+from tests.evaluator.tiny import Own, Recorder
+from tests.oneshot.tiny import loader, space
+
+with warnings.catch_warnings(action="ignore"):  # of libraries that Lightning imports
+    import lightning.pytorch as pl
+
+
+def share(evaluator, method, folder=None, recorder=None):
+    """Train a supernet; returns it and the method."""
+    torch.manual_seed(0)
+    supernet = Supernet(space())
+
+    def begin(steps):
+        method.start(supernet, steps=steps, seed=3)
+        return method
+
+    trial = Trial(number=0, architecture={}, seed=3, folder=folder, reporter=recorder or Recorder())
+    assert evaluator.share(begin, supernet, trial) is method
+    return supernet, method
+
+
+def evaluator(module=Own, **options):
+    return LightningEvaluator(module, loader(shuffle=True), loader(seed=1), **{"max_epochs": 2, **options})
+
+
+def moved(supernet):
+    torch.manual_seed(0)
+    before = Supernet(space()).state_dict()
+    return {name for name, value in supernet.state_dict().items() if not torch.equal(value, before[name])}
+
+
+@pytest.mark.parametrize("make", [DARTS, SPOS])
+def test_a_module_trains_the_weights_and_the_validations_are_reported(make):
+    recorder = Recorder()
+    supernet, method = share(evaluator(), make(), recorder=recorder)
+    assert recorder.steps == [1, 2]
+    assert method.count == 2 * 16
+    assert method.steps == 2 * 16
+    names = {name for name, parameter in supernet.named_parameters()}
+    assert names <= moved(supernet)
+    assert [entry["step"] for entry in method.history] == [16, 32]
+    assert all("train_loss" in entry["metrics"] for entry in method.history)
+
+
+class Hand:
+    """The same training in a loop by hand."""
+
+    def __init__(self, method, clip):
+        torch.manual_seed(0)
+        self.supernet = Supernet(space())
+        optimizer = torch.optim.SGD(self.supernet.parameters(), 0.05)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+        method.start(self.supernet, steps=32, seed=3)
+        train, valid = list(loader()), list(loader(seed=1))
+        for _ in range(2):
+            for batch, other in zip(train, valid, strict=True):
+                method.step(
+                    batch,
+                    other,
+                    loss=lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1]),
+                    optimizer=optimizer,
+                    clip=clip,
+                )
+            scheduler.step()
+
+
+class Scheduled(Own):
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.model.parameters(), self.lr)
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)]
+
+
+@pytest.mark.parametrize("make", [partial(DARTS, learning_rate=0.05), SPOS])
+def test_with_clipping_and_a_scheduler_it_is_what_a_loop_by_hand_does(make):
+    judge = LightningEvaluator(Scheduled, loader(), loader(seed=1), max_epochs=2, gradient_clip_val=0.5)
+    supernet, method = share(judge, make())
+    by_hand = make()
+    other = Hand(by_hand, clip=0.5).supernet
+    for name, value in supernet.named_parameters():
+        assert torch.allclose(value, other.get_parameter(name), atol=1e-6), name
+    assert method.best(3) == by_hand.best(3)
+    if method.strengths():
+        assert [row for rows in method.strengths().values() for row in rows] == pytest.approx(
+            [pytest.approx(row, abs=1e-6) for rows in by_hand.strengths().values() for row in rows]
+        )
+
+
+class Several(Own):
+    """Optimises by hand, with an optimizer for the head and one for the rest."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.automatic_optimization = False
+
+    def configure_optimizers(self):
+        parameters = list(self.model.parameters())
+        return torch.optim.SGD(parameters[:2], 0.1), torch.optim.Adam(parameters[2:], 0.01)
+
+    def training_step(self, batch, batch_idx):
+        loss = nn.functional.cross_entropy(self.model(batch[0]), batch[1])
+        for optimizer in self.optimizers():
+            optimizer.zero_grad()
+        self.manual_backward(loss)
+        for optimizer in self.optimizers():
+            self.clip_gradients(optimizer, gradient_clip_val=0.5)
+            optimizer.step()
+
+
+class Taught(Several):
+    def architecture_loss(self, batch):
+        return nn.functional.cross_entropy(self.model(batch[0]), batch[1])
+
+
+def test_several_optimizers_train_paths():
+    supernet, method = share(evaluator(Several), SPOS())
+    assert {name for name, _ in supernet.named_parameters()} <= moved(supernet)
+    assert method.count == 32
+
+
+def test_several_optimizers_need_a_loss_for_the_architecture():
+    with pytest.raises(EvaluatorError, match=r"give it a method architecture_loss\(self, batch\)"):
+        share(evaluator(Several), DARTS())
+    _, method = share(evaluator(Taught), DARTS(learning_rate=0.05))
+    rows = [row for rows in method.strengths().values() for row in rows]
+    assert any(abs(strength - 1 / len(row)) > 0.01 for row in rows for strength in row), "nothing was learnt"
+
+
+class Mapped(Own):
+    """Returns a mapping, which one of its hooks reads."""
+
+    def training_step(self, batch, batch_idx):
+        return {"loss": super().training_step(batch, batch_idx), "more": 1}
+
+    def on_train_batch_end(self, outputs, batch, batch_idx):
+        assert outputs["more"] == 1
+
+
+def test_a_step_may_return_a_mapping():
+    share(evaluator(Mapped), DARTS())
+
+
+class Lossless(Own):
+    def training_step(self, batch, batch_idx):
+        super().training_step(batch, batch_idx)
+
+
+def test_a_step_without_a_loss_is_refused():
+    with pytest.raises(EvaluatorError, match="a search needs its loss"):
+        share(evaluator(Lossless), DARTS())
+
+
+class Logging(Own):
+    """Counts what is logged in its training steps."""
+
+    logged = 0
+
+    def log(self, name, *arguments, **options):
+        type(self).logged += name == "train_loss"
+        super().log(name, *arguments, **options)
+
+
+def test_steps_of_the_architecture_log_nothing():
+    Logging.logged = 0
+    share(evaluator(Logging), DARTS())
+    assert Logging.logged == 32
+
+
+def test_an_interrupted_training_goes_on(tmp_path):
+    class Stop(pl.Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            if trainer.current_epoch == 2:
+                raise ZeroDivisionError
+
+    whole, one = share(evaluator(max_epochs=4), DARTS(learning_rate=0.05))
+    with pytest.raises(ZeroDivisionError):
+        share(evaluator(max_epochs=4, callbacks=[Stop()]), DARTS(learning_rate=0.05), tmp_path)
+    resumed, other = share(evaluator(max_epochs=4), DARTS(learning_rate=0.05), tmp_path)
+    assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
+    assert one.strengths() == other.strengths()
+    assert one.history == other.history
+
+
+def test_scores_are_of_the_model_as_it_is():
+    torch.manual_seed(0)
+    model = space().build({"body": "good", "act": "relu"})
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    judge = Classification(loader(), loader(seed=1), max_epochs=5)
+    trial = Trial(number=0, architecture={}, seed=1)
+    scores = judge.score(model, trial)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    inputs, targets = loader(seed=1).dataset.tensors
+    expected = (model.eval()(inputs).argmax(1) == targets).float().mean().item()
+    assert scores["val_accuracy"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("module", [Own, Several])
+def test_scores_may_be_of_recalibrated_models(module):
+    torch.manual_seed(0)
+    model = space().build({"body": "good", "act": "relu"})
+    evaluator(module).score(model, Trial(number=0, architecture={}, seed=1), recalibrate=3)
+    inputs = loader().dataset.tensors[0]
+    statistics = model.stem[1]
+    assert statistics.running_mean.abs().sum() > 0
+    assert int(statistics.num_batches_tracked) == 3
+    found = model.stem[0](inputs).mean(0)
+    assert torch.allclose(statistics.running_mean, found, atol=0.3)
+
+
+def test_only_evaluators_on_lightning_train_supernets():
+    with pytest.raises(EvaluatorError, match="a one-shot method must see each batch"):
+        share(FunctionalEvaluator(lambda model: 0.0), SPOS())
+
+
+def test_several_devices_are_refused():
+    with pytest.raises(EvaluatorError, match="under torchrun"):
+        share(evaluator(devices=2, accelerator="cpu", strategy="ddp"), SPOS())
+
+
+def test_several_loaders_are_refused():
+    judge = LightningEvaluator(Own, loader(), {"a": loader(), "b": loader()}, max_epochs=1)
+    with pytest.raises(EvaluatorError, match="one loader for training and one for validation"):
+        share(judge, DARTS())

@@ -1,0 +1,148 @@
+import math
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from lanista.errors import EvaluatorError, OneShotError
+from lanista.oneshot import DARTS, SPOS, Supernet
+from tests.oneshot.tiny import accuracy, loader, sgd, space
+
+METHODS = [partial(DARTS, learning_rate=0.05), SPOS]
+
+
+def fit(method, train=None, valid=None, epochs=3, **options):
+    train = loader(shuffle=True) if train is None else train
+    valid = loader(seed=1) if valid is None else valid
+    settings = {"loss": nn.CrossEntropyLoss(), "optimizer": sgd, "metric": accuracy, "evaluations": 8}
+    return method.fit(options.pop("space", space()), train, valid, epochs=epochs, **{**settings, **options})
+
+
+def weights(found):
+    return found.supernet.state_dict()
+
+
+def same(one, other):
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+class Stop(Exception):
+    """Ends a search in the middle."""
+
+
+class Interrupted:
+    """A loader that stops the search in one of its passes, after some batches."""
+
+    def __init__(self, loader, turn):
+        self.loader, self.left = loader, turn
+
+    def __len__(self):
+        return len(self.loader)
+
+    def __iter__(self):
+        self.left -= 1
+        for number, batch in enumerate(self.loader):
+            if not self.left and number == 2:
+                raise Stop
+            yield batch
+
+
+@pytest.mark.parametrize("make", METHODS)
+def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(make, tmp_path):
+    options = {
+        "scheduler": partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=4),
+        "epochs": 4,
+        "clip": 1.0,
+    }
+    whole = fit(make(), **options)
+    with pytest.raises(Stop):
+        fit(make(), Interrupted(loader(shuffle=True), turn=3), folder=tmp_path, **options)
+    resumed = fit(make(), folder=tmp_path, **options)
+    assert same(weights(whole), weights(resumed))
+    assert whole.history == resumed.history
+    assert (whole.architectures, whole.scores) == (resumed.architectures, resumed.scores)
+
+
+def test_shuffled_validation_batches_are_the_same_after_an_interruption(tmp_path):
+    make, valid = METHODS[0], loader(seed=1, batch_size=40, shuffle=True)
+    whole = fit(make(), valid=valid, epochs=4)
+    with pytest.raises(Stop):
+        fit(make(), Interrupted(loader(shuffle=True), turn=4), valid, folder=tmp_path, epochs=4)
+    resumed = fit(make(), valid=valid, folder=tmp_path, epochs=4)
+    assert same(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize("make", METHODS)
+def test_the_global_generator_decides_nothing(make):
+    torch.manual_seed(1)
+    first = fit(make())
+    torch.manual_seed(2)
+    second = fit(make())
+    assert same(weights(first), weights(second))
+    assert first.architectures == second.architectures
+    other = fit(make(), seed=5)
+    assert not same(weights(first), weights(other))
+
+
+@pytest.mark.parametrize("make", METHODS)
+def test_a_finished_search_is_not_trained_again(make, tmp_path):
+    first = fit(make(), folder=tmp_path)
+    again = fit(make(), Interrupted(loader(shuffle=True), turn=99), folder=tmp_path)
+    assert same(weights(first), weights(again))
+    assert first.scores == again.scores
+
+
+def test_a_supernet_may_be_trained_further():
+    supernet = fit(SPOS()).supernet
+    before = {name: value.clone() for name, value in supernet.state_dict().items()}
+    found = fit(SPOS(), space=supernet)
+    assert found.supernet is supernet
+    assert not same(before, supernet.state_dict())
+
+
+def test_scores_are_of_recalibrated_paths():
+    found = fit(SPOS(), k=2)
+    model = found.model().eval()
+    inputs, targets = loader(seed=1).dataset.tensors
+    assert accuracy(model(inputs), targets).item() == pytest.approx(found.scores[0], abs=1e-6)
+    assert accuracy(found.model(1).eval()(inputs), targets).item() == pytest.approx(found.scores[1], abs=1e-6)
+
+
+def test_without_a_metric_the_loss_decides():
+    found = fit(SPOS(), metric=None)
+    assert all(score < 0 for score in found.scores)
+
+
+def test_without_validation_data_nothing_is_compared():
+    found = SPOS().fit(space(), loader(), loss=nn.CrossEntropyLoss(), optimizer=sgd, epochs=1)
+    assert len(found.architectures) == 3
+    assert all(map(math.isnan, found.scores))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"train": iter(())}, OneShotError, "without a length"),
+        ({"train": []}, OneShotError, "without a length or a batch"),
+        ({"train": [torch.zeros(4, 4)]}, OneShotError, "not (inputs, targets)"),
+        ({"valid": []}, EvaluatorError, "no batch"),
+    ],
+)
+def test_data_that_do_not_fit(options, error, words):
+    with pytest.raises(error) as caught:
+        fit(DARTS(), **options)
+    assert words in str(caught.value)
+
+
+def test_methods_that_learn_need_validation_data():
+    with pytest.raises(OneShotError, match="learns from validation data"):
+        DARTS().fit(space(), loader(), loss=nn.CrossEntropyLoss(), optimizer=sgd, epochs=1)
+
+
+def test_the_folder_of_another_search_is_refused(tmp_path):
+    fit(SPOS(), folder=tmp_path)
+    other = Supernet(space())
+    other.register_parameter("more", nn.Parameter(torch.zeros(1)))
+    with pytest.raises(OneShotError, match="is of another search"):
+        fit(SPOS(), space=other, folder=tmp_path)
