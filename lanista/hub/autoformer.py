@@ -53,6 +53,7 @@ class RelativeAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * heads * HEAD_WIDTH, bias=bias)
+        self.qkv.packed = 3  # type: ignore[assignment]  # fewer heads are the first of each, in a supernet
         self.out = nn.Linear(heads * HEAD_WIDTH, width)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("columns", columns, persistent=False)

@@ -166,6 +166,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.causal = causal
         self.qkv = nn.Linear(width, 3 * heads * head_width, bias=bias)
+        self.qkv.packed = 3  # type: ignore[assignment]  # fewer heads are the first of each, in a supernet
         self.out = nn.Linear(heads * head_width, width)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -107,27 +107,34 @@ class Masked:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Of the tensor."""
         return self.source.shape
 
     @property
     def split(self) -> bool:
+        """Whether `view` is a copy."""
         return self.source.split
 
     @property
     def learns(self) -> bool:
+        """Whether gradients go through it."""
         return self.source.learns
 
     @property
     def identity(self) -> int:
+        """Its own."""
         return id(self)
 
     def read(self) -> Tensor:
+        """The tensor times the mask."""
         return self.source.read() * self.mask
 
     def view(self) -> Tensor:
+        """The tensor, for what changes it in place."""
         return self.source.view()
 
     def write(self, value: Tensor) -> None:
+        """Replace the tensor."""
         self.source.write(value)
 
 
@@ -234,12 +241,15 @@ class _Study:
 
     def effect(self, label: str, values: Sequence[Value]) -> str | None:
         """Learn which dimensions of which tensors a decision changes, or why it cannot be mixed."""
-        full = self.shapes({})
+        full, rates = self.shapes({}), self._training[()]
         changes = self.changes[label] = {}
         for value in values:
             found = self.shapes({label: value})
+            changed = () if value == self._widest[label] else ((label, value),)
             if found.keys() != full.keys():
                 return "it changes which layers there are; ask with Repeat or LayerChoice"
+            if self._training[changed] != rates:
+                return "it changes a dropout rate or a momentum"
             for name, shape in full.items():
                 for dim, (size, most) in enumerate(zip(found[name], shape, strict=True)):
                     if size > most:
@@ -248,7 +258,7 @@ class _Study:
                         changes.setdefault(name, set()).add(dim)
         if not changes:
             return "it changes the size of no weight (as a stride, a rate or a dilation does not)"
-        return "it changes a dropout rate or a momentum" if len(set(map(tuple, self._training.values()))) > 1 else None
+        return None
 
 
 def _rates(model: nn.Module) -> Iterator[float]:

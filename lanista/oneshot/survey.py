@@ -30,6 +30,9 @@ PATIENCE = 30
 SURE = 4
 """The same where all options of all decisions were there at once already."""
 
+DOUBT = 3
+"""How many times as many where something was met by chance, and only once."""
+
 MOST = 400
 """How many random models are built at most."""
 
@@ -165,7 +168,7 @@ def survey(space: ModelSpace, include: Sequence[Architecture], builder: Builder)
         new, _ = surveyor.visit((decisions.sample(random), Path))
         waited = 0 if new else waited + 1
         # What was met once by chance says that there may be more like it.
-        if waited >= patience and all(surveyor.raised.values()):
+        if waited >= patience and (waited >= DOUBT * patience or all(surveyor.raised.values())):
             break
     return surveyor.result()
 
@@ -197,8 +200,7 @@ def _planned(space: SearchSpace, met: set[tuple[str, Hashable]]) -> Iterator[Arc
     """Extremes, and each value of each decision that was not met."""
     random = Random(0)
     options = {decision.label: _options(decision) for decision in space}
-    if all((label, key(value)) in met for label, values in options.items() for value in values):
-        return
+    every = all((label, key(value)) in met for label, values in options.items() for value in values)
 
     def noted(architecture: Architecture) -> Architecture:
         kept = space.repair(space.validate(architecture), random)
@@ -207,6 +209,8 @@ def _planned(space: SearchSpace, met: set[tuple[str, Hashable]]) -> Iterator[Arc
 
     yield noted(space.decide(lambda decision: _greatest(options[decision.label])))
     yield noted(space.decide(lambda decision: options[decision.label][0]))
+    if every:
+        return
     for index in range(max(map(len, options.values()), default=0)):
         yield noted(space.decide(lambda decision: _nth(options[decision.label], index)))  # noqa: B023 (used at once)
     for decision in space:

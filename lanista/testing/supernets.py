@@ -13,7 +13,6 @@ import io
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from random import Random
 
 import torch
@@ -30,10 +29,10 @@ Factory = Callable[[], ModelSpace]
 
 Law = Callable[[Factory], None]
 
-SAMPLES = 4
+SAMPLES = 3
 """How many random architectures a law looks at."""
 
-SMALL = 12
+SMALL = 8
 """A space of at most so many architectures is looked at as a whole."""
 
 TOLERANCE = 1e-5
@@ -41,13 +40,12 @@ TOLERANCE = 1e-5
 
 
 def architectures(space: ModelSpace) -> Iterator[Architecture]:
-    """All architectures of a small space; else the default, the first and the last of the grid, and random ones."""
+    """All architectures of a small space; else the default, the last of the grid, and random ones."""
     decisions = space.decisions
     if decisions.size <= SMALL:
         yield from decisions.grid()
         return
     yield decisions.default()
-    yield from islice(decisions.grid(2), 2)
     last = decisions.decide(lambda decision: list(decision.domain.grid(2))[-1])
     yield decisions.repair(last, Random(0))
     yield from (decisions.sample(seed) for seed in range(SAMPLES))
@@ -339,26 +337,24 @@ def what_is_selected_is_the_path(make: Factory) -> None:
         raise AssertionError("a network with obstacles selects")
     assert {label for relaxation in network.relaxations.values() for label in relaxation.labels} == labels
     for architecture in architectures(space):
+        state, where = copy.deepcopy(net.state_dict()), places(net, architecture)
+        grads = []
+        for model in (net.eval().path(architecture), network.select(architecture)):
+            net.zero_grad()
+            learn(model, space)
+            zeros = {name: torch.zeros_like(value, dtype=torch.float64) for name, value in state.items()}
+            grads.append(flat(zeros | {n: p.grad for n, p in net.named_parameters() if p.grad is not None}, where))
+        assert close(grads[1], grads[0]), f"what is selected for {architecture} has other gradients"
         for training in (False, True):
-            net.train(training)
-            where, state = places(net, architecture), copy.deepcopy(net.state_dict())
-            path = net.path(architecture)
+            path = net.train(training).path(architecture)
             expected = run(path, space)
             if training and not (network.complete and same(expected, run(path, space, seed=1))):
                 continue  # random numbers are for tensors of other shapes, or drawn in another order
-            grads = []
-            for model in (path, network.select(architecture)):
-                net.load_state_dict(state)
-                net.zero_grad()
-                learn(model, space)
-                zeros = {name: torch.zeros_like(value, dtype=torch.float64) for name, value in state.items()}
-                grads.append(flat(zeros | {n: p.grad for n, p in net.named_parameters() if p.grad is not None}, where))
             net.load_state_dict(state)
             found = run(network.select(architecture), space)
             net.load_state_dict(state)
             equal = same(found, expected) if network.complete else all(map(close, found, expected))
-            assert equal, f"what is selected for {architecture} differs from its path"
-            assert close(grads[1], grads[0]), f"what is selected for {architecture} has other gradients"
+            assert equal, f"what is selected for {architecture} gives something else than its path"
 
 
 SUPERNET_LAWS: tuple[Law, ...] = (
