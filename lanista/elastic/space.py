@@ -53,7 +53,7 @@ class Elastic:
                     self._ask(context, (stage.label, position), answers)
         # While a space learns its questions, its builder runs on the meta device, and is not to copy weights.
         meta = torch.get_default_device().type == "meta"
-        smaller = build(self._model, self._plan, answers, meta=meta)
+        smaller = build(self._model, self._plan, answers, meta=meta, note=context.sliced)
         if self._weights == "reset" and not meta:
             reset(smaller)
         return smaller

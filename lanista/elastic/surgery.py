@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from lanista.elastic.plan import Attribute, Axis, Plan
 
+Note: TypeAlias = Callable[[Tensor, Mapping[int, Tensor]], None]
+"""Is told, of a slice, which entries of the full tensor it has, for each dimension that was cut."""
 
-def build(model: nn.Module, plan: Plan, answers: Mapping[str, int], *, meta: bool = False) -> nn.Module:
+
+def build(
+    model: nn.Module, plan: Plan, answers: Mapping[str, int], *, meta: bool = False, note: Note | None = None
+) -> nn.Module:
     """A copy of the model with as many channels and modules as the answers say; without an answer, all.
 
     Weights are slices of the model's, tied where they are tied there, and of no other memory. What is cut away is
@@ -22,6 +28,7 @@ def build(model: nn.Module, plan: Plan, answers: Mapping[str, int], *, meta: boo
         plan: made for it.
         answers: label -> number kept.
         meta: make weights on the meta device, without values.
+        note: called with each slice.
     """
     dropped = {path for stage in plan.stages if stage.label in answers for path in stage.dropped(answers[stage.label])}
     memo: dict[int, object] = {}
@@ -29,7 +36,10 @@ def build(model: nn.Module, plan: Plan, answers: Mapping[str, int], *, meta: boo
         memo[id(model.get_submodule(path))] = nn.Identity()
     for name, value in [*model.named_parameters(), *model.named_buffers()]:
         if not any(name.startswith(f"{path}.") for path in dropped):
-            memo[id(value)] = _slice(value, name, plan.axes, answers, meta=meta)
+            kept = _kept(value, name, plan.axes, answers)
+            part = memo[id(value)] = _slice(value, kept, meta=meta)
+            if note is not None and kept:
+                note(part, kept)
     smaller = copy.deepcopy(model, memo)
     for stage in plan.stages:
         if stage.label in answers:
@@ -41,16 +51,24 @@ def build(model: nn.Module, plan: Plan, answers: Mapping[str, int], *, meta: boo
     return smaller
 
 
-def _slice(
-    value: Tensor, name: str, axes: Mapping[tuple[str, int], Axis], answers: Mapping[str, int], *, meta: bool
-) -> Tensor:
-    part = value.detach()
-    if meta:
-        part = torch.empty_like(part, device="meta")
+def _kept(
+    value: Tensor, name: str, axes: Mapping[tuple[str, int], Axis], answers: Mapping[str, int]
+) -> dict[int, Tensor]:
+    """Which entries of a tensor are kept, for each dimension that is cut."""
+    found = {}
     for dim in range(value.ndim):
         axis = axes.get((name, dim))
         if axis is not None and len(kept := axis.kept(answers)) < axis.size:
-            part = part.index_select(dim, kept.to(part.device))
+            found[dim] = kept
+    return found
+
+
+def _slice(value: Tensor, kept: Mapping[int, Tensor], *, meta: bool) -> Tensor:
+    part = value.detach()
+    if meta:
+        part = torch.empty_like(part, device="meta")
+    for dim, entries in kept.items():
+        part = part.index_select(dim, entries.to(part.device))
     if part.data_ptr() == value.data_ptr() and not meta:
         part = part.clone()
     if isinstance(value, nn.Parameter):

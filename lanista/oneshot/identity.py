@@ -8,7 +8,7 @@ depend on what else was chosen: `layers.2[block=conv].0.weight`. Three rules mak
 * a candidate of a question is called by its name, too: `body[block=conv]`;
 * a repetition, or a candidate in a `Cell`, by its own name alone, wherever its place in the list is.
 
-The classes that a position goes through belong to it: what `choice` builds of two classes shares nothing.
+What a plain `choice` builds of two classes shares a tensor where its name, and the class that holds it, are the same.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor, nn
-from torch.fx import GraphModule
+from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from lanista.nn.mixture import Relaxation, Whole
+from lanista.oneshot.slices import Entries
 from lanista.space.context import Fixed
 
 T = TypeVar("T")
@@ -32,9 +33,8 @@ class Key(NamedTuple):
 
     Attributes:
         path: its position, in words.
-        kind: classes of the module that holds it and of those that this one is in, by module and name, without plain
-            containers: a batch norm and a layer norm share nothing.
-        ndim: number of its dimensions.
+        kind: class of the module that holds it, by module and name: a batch norm and a layer norm share nothing.
+        ndim: number of its dimensions; -1 if it has no shape yet.
     """
 
     path: str
@@ -53,6 +53,7 @@ class Slot:
         buffer: whether it is a buffer, not a parameter.
         owner: the module whose weight it is: of a parametrized one (`torch.nn.utils.parametrize`) that itself.
         role: what that module calls it.
+        entries: which entries of the widest tensor it has, where a builder said it.
     """
 
     module: nn.Module
@@ -61,6 +62,7 @@ class Slot:
     buffer: bool
     owner: nn.Module
     role: str
+    entries: Entries
 
     @property
     def table(self) -> dict[str, Any]:
@@ -99,17 +101,27 @@ class Path(Fixed):
 
     Attributes:
         placed: by id of the module.
+        entries: by id of a tensor that is a slice: itself, and which entries it has.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.placed: dict[int, Placed] = {}
+        self.entries: dict[int, tuple[object, Entries]] = {}
 
     def part(self, place: str, build: Callable[[], T], *, moves: bool = False) -> T:
         module = super().part(place, build, moves=moves)
         if isinstance(module, nn.Module):
             self.note(module, place, moves)
         return module
+
+    def sliced(self, tensor: object, kept: Mapping[int, Any]) -> None:
+        entries = {dim: tuple(positions.tolist()) for dim, positions in kept.items()}
+        self.entries[id(tensor)] = tensor, tuple(entries.items())
+
+    def of(self, tensor: Tensor) -> Entries:
+        """Which entries of the widest tensor a tensor has, where a builder said it."""
+        return self.entries.get(id(tensor), (None, ()))[1]
 
     @property
     def asked(self) -> set[str]:
@@ -165,15 +177,16 @@ class Mixing(Path):
         """Some questions are not asked: a cell's, where it is mixed."""
 
 
-PLAIN = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-"""Containers that only hold others: what they are called says nothing."""
+def slots(model: nn.Module, context: Path) -> Iterator[Slot]:
+    """All places of tensors in a model, tied ones too; a module that stands at several places is visited once.
 
-
-def slots(model: nn.Module, placed: Mapping[int, Placed]) -> Iterator[Slot]:
-    """All places of tensors in a model, tied ones too; a module that stands at several places is visited once."""
-    known = placed.get(id(model))
+    Args:
+        model: as built.
+        context: that answered while it was built.
+    """
+    known = context.placed.get(id(model))
     path = "" if known is None else (known.place or "") + known.marked
-    return _slots(model, _Where(path, "", None), placed, set())
+    return _slots(model, _Where(path, None), context, set())
 
 
 class _Where(NamedTuple):
@@ -181,12 +194,10 @@ class _Where(NamedTuple):
 
     Attributes:
         path: its own.
-        kinds: the classes that it is in.
         owner: of what is a parametrization's: the module, and its name for the tensor.
     """
 
     path: str
-    kinds: str
     owner: tuple[nn.Module, str] | None
 
     def within(self, segment: str) -> str:
@@ -194,34 +205,33 @@ class _Where(NamedTuple):
         return f"{self.path}.{segment}" if self.path else segment
 
 
-def _slots(module: nn.Module, where: _Where, placed: Mapping[int, Placed], seen: set[int]) -> Iterator[Slot]:
+def _slots(module: nn.Module, where: _Where, context: Path, seen: set[int]) -> Iterator[Slot]:
     if id(module) in seen:
         return
     seen.add(id(module))
     if isinstance(module, Whole):
         for addition, part in module.parts().items():
             path = where.path + addition
-            yield from _slots(part, where._replace(path=path if where.path else path.lstrip(".")), placed, seen)
+            yield from _slots(part, where._replace(path=path if where.path else path.lstrip(".")), context, seen)
         return
-    kinds = where.kinds
-    if type(module) not in PLAIN and not isinstance(module, GraphModule):
-        kinds += f"/{type(module).__module__}.{type(module).__qualname__}"
+    kind = f"{type(module).__module__}.{type(module).__qualname__}"
     for table, buffer in ((module._parameters, False), (module._buffers, True)):
         for name, tensor in table.items():
             if tensor is not None:
                 owner, role = where.owner or (module, name)
-                yield Slot(module, name, Key(where.within(name), kinds, tensor.dim()), buffer, owner, role)
+                key = Key(where.within(name), kind, -1 if is_lazy(tensor) else tensor.dim())
+                yield Slot(module, name, key, buffer, owner, role, context.of(tensor))
     parametrized = is_parametrized(module)
-    for segment, child in segments(module, placed):
+    for segment, child in segments(module, context.placed):
         if isinstance(child, Whole) and child.spliced and segment.isdigit():
-            yield from _slots(child, where._replace(kinds=kinds), placed, seen)
+            yield from _slots(child, where, context, seen)
             continue
-        below = _Where(where.within(segment), kinds, where.owner)
+        below = _Where(where.within(segment), where.owner)
         if parametrized and segment == "parametrizations":
             for role, list_ in child.named_children():
-                yield from _slots(list_, _Where(below.within(role), kinds, (module, role)), placed, seen)
+                yield from _slots(list_, _Where(below.within(role), (module, role)), context, seen)
         else:
-            yield from _slots(child, below, placed, seen)
+            yield from _slots(child, below, context, seen)
 
 
 def segments(module: nn.Module, placed: Mapping[int, Placed]) -> list[tuple[str, nn.Module]]:

@@ -19,14 +19,13 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.dropout import _DropoutNd
 
 from lanista.nn.mixture import Relaxation, exact, one_of
 from lanista.oneshot.audit import difference
 from lanista.oneshot.binding import Bound, Source, bind
 from lanista.oneshot.identity import Key, Mixing, Slot, slots
 from lanista.oneshot.slices import Layout, Part, cut, layout, summed
+from lanista.oneshot.study import Study
 from lanista.oneshot.supernet import Supernet
 from lanista.space.decision import Decision
 from lanista.space.domain import Architecture, Value, is_number, key
@@ -184,7 +183,7 @@ def find(
     """
     obstacles: dict[str, str] = dict(context.obstacles)
     sizes: Sizes = {}
-    study = _Study(supernet, widest)
+    study = Study(supernet, widest)
     for decision in decisions:
         values = list(decision.domain.grid(OPTIONS + 1))
         reason = context.obstacles.get(decision.label) or _reason(decision, values, supernet, context)
@@ -221,56 +220,6 @@ def _reason(decision: Decision, values: Sequence[Value], supernet: Supernet, con
     return None
 
 
-class _Study:
-    """What each number changes: networks with other numbers are built and compared."""
-
-    def __init__(self, supernet: Supernet, widest: Mapping[str, Value]) -> None:
-        self.changes: dict[str, dict[Key, set[int]]] = {}
-        self._supernet, self._widest = supernet, dict(widest)
-        self._known: dict[tuple[tuple[str, Value], ...], dict[Key, tuple[int, ...]]] = {}
-        self._training: dict[tuple[tuple[str, Value], ...], list[float]] = {}
-
-    def shapes(self, changed: Mapping[str, Value]) -> dict[Key, tuple[int, ...]]:
-        """The shapes of all tensors, where these numbers are not the greatest."""
-        name = tuple(sorted(item for item in changed.items() if item[1] != self._widest[item[0]]))
-        if name not in self._known:
-            model, context = self._supernet.skeleton({**self._widest, **changed}, Mixing)
-            self._known[name] = {slot.key: tuple(slot.tensor.shape) for slot in slots(model, context.placed)}
-            self._training[name] = list(_rates(model))
-        return self._known[name]
-
-    def effect(self, label: str, values: Sequence[Value]) -> str | None:
-        """Learn which dimensions of which tensors a decision changes, or why it cannot be mixed."""
-        full, rates = self.shapes({}), self._training[()]
-        changes = self.changes[label] = {}
-        for value in values:
-            found = self.shapes({label: value})
-            changed = () if value == self._widest[label] else ((label, value),)
-            if found.keys() != full.keys():
-                return "it changes which layers there are; ask with Repeat or LayerChoice"
-            if self._training[changed] != rates:
-                return "it changes a dropout rate or a momentum"
-            for name, shape in full.items():
-                for dim, (size, most) in enumerate(zip(found[name], shape, strict=True)):
-                    if size > most:
-                        return f"with {value!r} a tensor is larger than with the greatest value"
-                    if size != most:
-                        changes.setdefault(name, set()).add(dim)
-        if not changes:
-            return "it changes the size of no weight (as a stride, a rate or a dilation does not)"
-        return None
-
-
-def _rates(model: nn.Module) -> Iterator[float]:
-    """What has an effect in training only."""
-    for module in model.modules():
-        if isinstance(module, _DropoutNd):
-            yield module.p
-        if isinstance(module, _NormBase):
-            yield -1.0 if module.momentum is None else module.momentum
-        yield from (value for name, value in vars(module).items() if "drop" in name and isinstance(value, float))
-
-
 Strategy: TypeAlias = Callable[[Slot, int], bool]
 """Whether a dimension of the tensor at a place is masked."""
 
@@ -298,14 +247,14 @@ class _Search:
     supernet: Supernet
     model: nn.Module
     context: Mixing
-    study: _Study
+    study: Study
     sizes: Sizes
     relaxations: Mapping[str, Relaxation]
 
     def __post_init__(self) -> None:
         self._masked: dict[Key, tuple[Slot, Masked]] = {}
         names = {id(parameter): name for name, parameter in self.supernet.named_parameters()}
-        for slot in slots(self.model, self.context.placed):
+        for slot in slots(self.model, self.context):
             if not slot.buffer and any(slot.key in self.study.changes[label] for label in self.sizes):
                 table = slot.module._parameters
                 source: Source | None = table.parts.get(slot.name) if isinstance(table, Bound) else None
@@ -348,16 +297,16 @@ class _Search:
     def _factor(self, slot: Slot, labels: Sequence[str], dims: Sequence[int]) -> Factor:
         whole = tuple(slot.tensor.shape)
         kind = layout(slot.owner, slot.role, len(whole))
-        found: dict[tuple[int, ...], int] = {}
+        found: dict[tuple[tuple[int, tuple[int, ...] | None], ...], int] = {}
         which = []
         for values in product(*(self.sizes[label] for label in labels)):
-            shape = self.study.shapes(dict(zip(labels, values, strict=True)))[slot.key]
-            which.append(found.setdefault(tuple(shape[dim] for dim in dims), len(found)))
+            changed = dict(zip(labels, values, strict=True))
+            which.append(found.setdefault(tuple(self.study.part(slot.key, dim, changed) for dim in dims), len(found)))
         indicators = []
         for sizes in found:
             indicator = torch.ones([1] * len(whole))
-            for dim, size in zip(dims, sizes, strict=True):
-                indicator = indicator * _indicator(whole[dim], size, dim, kind, len(whole))
+            for dim, (size, entries) in zip(dims, sizes, strict=True):
+                indicator = indicator * _indicator(whole, dim, size, kind, entries)
             indicators.append(indicator)
         return Factor([self.relaxations[label] for label in labels], torch.tensor(which), torch.stack(indicators))
 
@@ -388,16 +337,17 @@ class _Search:
         return reasons or dict.fromkeys(self.sizes, together)
 
 
-def _indicator(whole: int, size: int, dim: int, kind: Layout, dims: int) -> Tensor:
+def _indicator(whole: tuple[int, ...], dim: int, size: int, kind: Layout, entries: tuple[int, ...] | None) -> Tensor:
     """1 for the entries that a smaller tensor has along a dimension; of as many dimensions as the tensor."""
-    shape = [1] * dims
-    shape[dim] = whole
-    positions = torch.arange(whole).reshape(shape)
+    shape = [1] * len(whole)
+    shape[dim] = whole[dim]
+    positions = torch.arange(whole[dim]).reshape(shape)
     shape[dim] = size
     chunks = tuple(chunks if other == dim else 1 for other, chunks in enumerate(kind.chunks))
-    indicator = torch.zeros(whole)
-    indicator[cut(positions, shape, Layout(chunks, kind.centred)).flatten()] = 1.0
-    shape[dim] = whole
+    kept = cut(positions, shape, Layout(chunks, kind.centred), () if entries is None else ((dim, entries),))
+    indicator = torch.zeros(whole[dim])
+    indicator[kept.flatten()] = 1.0
+    shape[dim] = whole[dim]
     return indicator.reshape(shape)
 
 

@@ -49,7 +49,7 @@ class Network:
         self._failure = ""
         try:
             self.model, self._context = supernet.skeleton(self._widest, Mixing)
-            supernet.bind(self.model, self._context.placed)
+            supernet.bind(self.model, self._context)
         except (LanistaError, *UNBUILDABLE) as error:
             self._context = None
             self._failure = f"the model cannot be built with all options at once ({type(error).__name__}: {error})"

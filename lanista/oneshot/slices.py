@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from lanista.errors import OneShotError
+
+Entries: TypeAlias = tuple[tuple[int, tuple[int, ...]], ...]
+"""Which entries a part has, for some dimensions: pairs of a dimension and positions."""
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 """How many gates a recurrent layer of torch has, by its mode."""
@@ -72,12 +76,14 @@ def summed(module: nn.Module, name: str) -> int | None:
     return 0 if getattr(module, "transposed", False) else 1
 
 
-def cut(tensor: Tensor, shape: Sequence[int], layout: Layout) -> Tensor:
-    """The part of `tensor` that has this shape; a view where there is one chunk in each dimension.
+def cut(tensor: Tensor, shape: Sequence[int], layout: Layout, entries: Entries = ()) -> Tensor:
+    """The part of `tensor` that has this shape; a view where there are no entries, and one chunk in each dimension.
 
     Raises:
         OneShotError: the tensor is smaller.
     """
+    for dim, positions in entries:
+        tensor = tensor.index_select(dim, torch.tensor(positions, device=tensor.device))
     if tensor.shape == torch.Size(shape):
         return tensor
     return window(tensor, shape, layout).reshape(shape)
@@ -115,6 +121,7 @@ class Part:
         shape: of the part.
         layout: how it is cut.
         fixed: whether gradients do not go through it.
+        entries: which entries it has, where these are not the ones that the layout says.
     """
 
     holder: nn.Module
@@ -122,6 +129,7 @@ class Part:
     shape: tuple[int, ...]
     layout: Layout
     fixed: bool = False
+    entries: Entries = ()
 
     @property
     def tensor(self) -> Tensor:
@@ -136,8 +144,8 @@ class Part:
 
     @property
     def split(self) -> bool:
-        """Whether it falls into chunks, so that `view` is a copy."""
-        return not self.whole and any(chunks > 1 for chunks in self.layout.chunks)
+        """Whether it is not in one piece, so that `view` is a copy."""
+        return not self.whole and (bool(self.entries) or any(chunks > 1 for chunks in self.layout.chunks))
 
     @property
     def learns(self) -> bool:
@@ -147,19 +155,25 @@ class Part:
     @property
     def identity(self) -> tuple[object, ...]:
         """Equal for equal parts of one tensor."""
-        return id(self.holder), self.name, self.shape
+        return id(self.holder), self.name, self.shape, self.entries
 
     def read(self) -> Tensor:
         """The part; in the memory order that a tensor of its own has, since other orders may give other last digits."""
         tensor = self.tensor.detach() if self.fixed else self.tensor
-        return tensor if tensor.shape == self.shape else cut(tensor, self.shape, self.layout).contiguous()
+        return tensor if tensor.shape == self.shape else cut(tensor, self.shape, self.layout, self.entries).contiguous()
 
     def view(self) -> Tensor:
-        """The part, for what changes it in place; a copy where it falls into chunks."""
-        return cut(self.tensor, self.shape, self.layout)
+        """The part, for what changes it in place; a copy where it is not in one piece."""
+        return cut(self.tensor, self.shape, self.layout, self.entries)
 
     def write(self, value: Tensor) -> None:
         """Replace the part."""
         with torch.no_grad():
-            target = window(self.tensor, self.shape, self.layout)
-            target.copy_(value.detach().reshape(target.shape))
+            if self.entries:
+                whole = self.tensor
+                numbers = torch.arange(whole.numel(), device=whole.device).reshape(whole.shape)
+                numbers = cut(numbers, self.shape, self.layout, self.entries)
+                whole.view(-1)[numbers.flatten()] = value.detach().flatten().to(whole)
+            else:
+                target = window(self.tensor, self.shape, self.layout)
+                target.copy_(value.detach().reshape(target.shape))

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from lanista.errors import OneShotError
 from lanista.model import ModelSpace
 from lanista.oneshot.binding import Bound, bind, flatten
-from lanista.oneshot.identity import Key, Path, Placed, Slot, slots
+from lanista.oneshot.identity import Key, Path, Slot, slots
 from lanista.oneshot.slices import Layout, Part, window
 from lanista.oneshot.survey import Survey, survey
 from lanista.space.domain import Architecture, Value
@@ -87,7 +87,7 @@ class Supernet(nn.Module):
             OneShotError: it has a tensor that no surveyed model had; give it to `Supernet(include=[...])`.
         """
         model, context = self.skeleton(self.space.decisions.validate(architecture), Path)
-        self.bind(model, context.placed)
+        self.bind(model, context)
         return model.train(self.training)
 
     def inherit(self, architecture: Mapping[str, Value]) -> nn.Module:
@@ -100,7 +100,7 @@ class Supernet(nn.Module):
         """
         model, context = self.skeleton(self.space.decisions.validate(architecture), Path)
         known: dict[int, Tensor] = {}
-        for slot in slots(model, context.placed):
+        for slot in slots(model, context):
             original = slot.tensor
             if id(original) not in known:
                 part = self._part(slot)
@@ -139,12 +139,12 @@ class Supernet(nn.Module):
         """There is no one model to run; raises OneShotError."""
         raise OneShotError("a supernet is many models; run one of them: supernet.path(architecture)(inputs)")
 
-    def bind(self, model: nn.Module, placed: Mapping[int, Placed]) -> None:
+    def bind(self, model: nn.Module, context: Path) -> None:
         """Let a model that was built by this space's questions use the shared tensors.
 
         Args:
             model: as built.
-            placed: what its modules stand for, as `lanista.oneshot.identity.Path` knows it.
+            context: that answered while it was built.
 
         Raises:
             OneShotError: it has a tensor that no surveyed model had.
@@ -152,7 +152,7 @@ class Supernet(nn.Module):
         first: dict[int, Slot] = {}
         own = {id(tensor) for tensor in (*self.parameters(), *self.buffers())}
         tables: dict[tuple[int, bool], tuple[nn.Module, dict[str, Part]]] = {}
-        for slot in slots(model, placed):
+        for slot in slots(model, context):
             original = slot.tensor
             if id(original) in own:
                 continue
@@ -203,13 +203,14 @@ class Supernet(nn.Module):
                 "include=[architecture])"
             )
         fixed = isinstance(slot.tensor, nn.Parameter) and not slot.tensor.requires_grad
-        return Part(self, shared.name, shape, shared.layout, fixed and getattr(self, shared.name).requires_grad)
+        fixed = fixed and getattr(self, shared.name).requires_grad
+        return Part(self, shared.name, shape, shared.layout, fixed, slot.entries)
 
     def _fill(self, found: Survey) -> None:
         """Take the initial values from models that were built for real."""
         for plan, wanted in found.cover:
             model, context = self.model(*plan)
-            for slot in slots(model, context.placed):
+            for slot in slots(model, context):
                 if slot.key in wanted:
                     wanted.remove(slot.key)
                     self._add(self._shared[slot.key], slot.tensor, slot.key in found.learns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from random import Random
 from typing import Protocol, TypeAlias
 
@@ -14,8 +15,8 @@ from torch.nn.parameter import is_lazy
 
 from lanista.errors import LanistaError, OneShotError
 from lanista.model import ModelSpace
-from lanista.oneshot.identity import Key, Mixing, Path, slots
-from lanista.oneshot.slices import Layout, cut, layout
+from lanista.oneshot.identity import Key, Mixing, Path, Slot, slots
+from lanista.oneshot.slices import Entries, Layout, cut, layout
 from lanista.space.decision import Decision
 from lanista.space.domain import Architecture, Value, is_number, key
 from lanista.space.probe import UNBUILDABLE
@@ -32,6 +33,9 @@ SURE = 4
 
 DOUBT = 3
 """How many times as many where something was met by chance, and only once."""
+
+OFFERS = 8
+"""Among how many random architectures the one is chosen that has the most to show."""
 
 MOST = 400
 """How many random models are built at most."""
@@ -80,7 +84,7 @@ class _Surveyor:
         self.found = Survey()
         self._builder = builder
         self._realised: dict[Key, tuple[int, Plan]] = {}
-        self._widest: dict[Key, Tensor] = {}
+        self._widest: dict[Key, tuple[Tensor, Entries]] = {}
         self.raised: dict[Key, int] = {}
 
     def visit(self, plan: Plan) -> tuple[bool, Path]:
@@ -88,7 +92,7 @@ class _Surveyor:
         model, context = self._builder.skeleton(*plan)
         new, known = False, set[int]()
         doubtful: list[Key] = []
-        for slot in slots(model, context.placed):
+        for slot in slots(model, context):
             tensor = slot.tensor
             if is_lazy(tensor):
                 raise OneShotError(
@@ -111,19 +115,22 @@ class _Surveyor:
             self.found.shapes[slot.key] = most
             if slot.key not in self._realised or tensor.numel() > self._realised[slot.key][0]:
                 self._realised[slot.key] = tensor.numel(), plan
-            if slot.buffer and not isinstance(slot.module, _NormBase) and not self._agrees(slot.key, tensor):
+            if slot.buffer and not isinstance(slot.module, _NormBase) and not self._agrees(slot):
                 doubtful.append(slot.key)
         if any(name not in self.found.private for name in doubtful):
             self._settle(plan, doubtful)
         return new, context
 
-    def _agrees(self, name: Key, value: Tensor) -> bool:
+    def _agrees(self, slot: Slot) -> bool:
         """Whether a buffer is a part of the widest one that was met, or that of this one."""
-        known = self._widest.setdefault(name, value)
-        wide, narrow = (known, value) if known.numel() >= value.numel() else (value, known)
-        self._widest[name] = wide
+        value, layouts = slot.tensor, self.found.layouts
+        known, entries = self._widest.setdefault(slot.key, (value, slot.entries))
+        (wide, before), (narrow, which) = (known, entries), (value, slot.entries)
+        if known.numel() < value.numel():
+            (wide, before), (narrow, which) = (value, slot.entries), (known, entries)
+        self._widest[slot.key] = wide, before
         try:
-            return torch.equal(cut(wide, narrow.shape, self.found.layouts[name]), narrow)
+            return torch.equal(cut(wide, narrow.shape, layouts[slot.key], () if before else which), narrow)
         except OneShotError:
             return False
 
@@ -134,7 +141,7 @@ class _Surveyor:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 model, context = self._builder.model(*plan)
-            values.append({slot.key: slot.tensor for slot in slots(model, context.placed) if slot.buffer})
+            values.append({slot.key: slot.tensor for slot in slots(model, context) if slot.buffer})
         self.found.private.update(name for name in doubtful if torch.equal(values[0][name], values[1][name]))
 
     def result(self) -> Survey:
@@ -154,8 +161,8 @@ def survey(space: ModelSpace, include: Sequence[Architecture], builder: Builder)
     for architecture in include:
         surveyor.visit((architecture, Path))
     decisions = space.decisions
-    met = _all_at_once(decisions, surveyor)
-    every = all((decision.label, key(value)) in met for decision in decisions for value in _options(decision))
+    met, whole = _all_at_once(decisions, surveyor)
+    every = all(decision.label in whole or (whole and _is_numeric(decision)) for decision in decisions)
     if decisions.size <= 2 * PATIENCE and not every:
         for architecture in decisions.grid():
             surveyor.visit((architecture, Path))
@@ -163,6 +170,9 @@ def survey(space: ModelSpace, include: Sequence[Architecture], builder: Builder)
     for architecture in _planned(decisions, met):
         surveyor.visit((architecture, Path))
     random, waited, patience = Random(0), 0, SURE if every else PATIENCE
+    if not every:
+        for architecture in _in_company(decisions, random):
+            surveyor.visit((architecture, Path))
     surveyor.raised.clear()
     for _ in range(MOST):
         new, _ = surveyor.visit((decisions.sample(random), Path))
@@ -173,10 +183,13 @@ def survey(space: ModelSpace, include: Sequence[Architecture], builder: Builder)
     return surveyor.result()
 
 
-def _all_at_once(space: SearchSpace, surveyor: _Surveyor) -> set[tuple[str, Hashable]]:
-    """Visit models that have all options of what can be mixed; returns which answers to which decisions were there."""
+def _all_at_once(space: SearchSpace, surveyor: _Surveyor) -> tuple[set[tuple[str, Hashable]], set[str]]:
+    """Visit models that have all options of what can be mixed.
+
+    Returns which answers were there, and the decisions of which all answers were there at once.
+    """
     options = {decision.label: _options(decision) for decision in space}
-    met: set[tuple[str, Hashable]] = set()
+    met, whole = set[tuple[str, Hashable]](), set[str]()
     widest = {label: _greatest(values) for label, values in options.items()}
     plans = [widest] + [
         {label: _nth(values, index) for label, values in options.items()}
@@ -188,12 +201,44 @@ def _all_at_once(space: SearchSpace, surveyor: _Surveyor) -> set[tuple[str, Hash
         except (LanistaError, *UNBUILDABLE):
             continue  # models of one architecture each are visited then
         if not isinstance(context, Mixing) or not context.whole:
-            return met
+            break
         met.update((label, key(value)) for label in context.whole for value in options[label])
         met.update((label, key(answers[label])) for label in context.asked)
-        if context.whole >= options.keys():
+        whole = context.whole
+        if whole >= options.keys():
             break
-    return met
+    return met, whole
+
+
+def _in_company(space: SearchSpace, random: Random) -> Iterator[Architecture]:
+    """Architectures with the greatest numbers that have, of the other answers, each together with each."""
+    seen: set[object] = set()
+    waited = 0
+    for _ in range(MOST // 4):
+        offers = []
+        for _ in range(OFFERS):
+            offer = _widened(space, space.sample(random), random)
+            answers = [(d.label, key(offer[d.label])) for d in space if d.label in offer and not _is_numeric(d)]
+            pairs = set(combinations(answers, 2)) - seen
+            offers.append((len(pairs), pairs, offer))
+        _, pairs, architecture = max(offers, key=lambda offer: offer[0])
+        seen |= pairs
+        waited = 0 if pairs else waited + 1
+        if waited == OFFERS:
+            return
+        if pairs:
+            yield architecture
+
+
+def _widened(space: SearchSpace, architecture: Architecture, random: Random) -> Architecture:
+    """The architecture with the greatest numbers: most tensors are as large as can be then, whatever else is chosen."""
+    greatest = {decision.label: _greatest(_options(decision)) for decision in space if _is_numeric(decision)}
+    wide = space.decide(lambda d: greatest.get(d.label, architecture.get(d.label, d.domain.draw(random))))
+    return space.repair(wide, random)
+
+
+def _is_numeric(decision: Decision) -> bool:
+    return all(is_number(value) for value in _options(decision))
 
 
 def _planned(space: SearchSpace, met: set[tuple[str, Hashable]]) -> Iterator[Architecture]:

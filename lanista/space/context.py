@@ -131,6 +131,9 @@ class Context(ABC):
         """
         return None
 
+    def sliced(self, tensor: object, kept: Mapping[int, object]) -> None:  # noqa: B027 (most contexts need not know)
+        """Learn which entries of a full tensor a part of it has, along each dimension that was cut."""
+
     def refuse(self, labels: Iterable[str], obstacle: str, *, whole: bool = False) -> bool:
         """Learn why the options of some decisions cannot be mixed.
 

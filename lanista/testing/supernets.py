@@ -14,6 +14,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -51,8 +52,19 @@ def architectures(space: ModelSpace) -> Iterator[Architecture]:
     yield from (decisions.sample(seed) for seed in range(SAMPLES))
 
 
+_known: WeakKeyDictionary[ModelSpace, tuple[Supernet, dict[str, Tensor]]] = WeakKeyDictionary()
+
+
 def supernet(space: ModelSpace) -> Supernet:
-    """A supernet with weights of one seed, none of which is a plain 0 or 1; torch's generator is left as it was."""
+    """A supernet with weights of one seed, none of which is a plain 0 or 1; torch's generator is left as it was.
+
+    For the same space it is the same one, as it was at first: a maker that keeps its space saves time.
+    """
+    if space in _known:
+        found, state = _known[space]
+        found.load_state_dict(state)
+        found.train().zero_grad()
+        return found
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         found = Supernet(space)
@@ -62,6 +74,7 @@ def supernet(space: ModelSpace) -> Supernet:
             for name, buffer in found.named_buffers():
                 if name.endswith(("running_mean", "running_var")):
                     buffer.add_(0.1 * torch.rand(buffer.shape))
+    _known[space] = found, copy.deepcopy(found.state_dict())
     return found
 
 
