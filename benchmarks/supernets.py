@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from lanista.evaluator import recalibrate
 from lanista.hub import NASBench201
 from lanista.oneshot import DARTS, Method, Supernet
 from lanista.oneshot.collapse import collapse
+from lanista.oneshot.found import ranked, search
 from lanista.space.domain import Architecture
-from lanista.trial import State, Trial
 
 Images = tuple[Tensor, Tensor]
 """Normalised images and their classes."""
@@ -38,14 +38,14 @@ class Settings:
         width: channels of the first stage; the benchmark has 16.
         cells: in each of three stages; the benchmark has 5.
         pixels: width and height of the images.
-        images: one half trains the weights, the other one the architecture.
+        images: of methods that learn by validation batches, one half trains the weights, the other the architecture.
         passes: what a search may cost: so many steps of a single path, and of other methods so many fewer as a step of
             theirs costs more (`COSTS`).
         epochs: of every method, in place of equal costs; 0: as many as `passes` allow.
         batch: images in a step.
         rate, least: learning rate of the weights at first and at last, by a cosine.
         pace: least learning rate of what learns an architecture: few steps need greater ones than the papers' many.
-        validation: images of the ranking and of the second phase, which belong to neither half.
+        validation: images of the ranking and of the second phase, which belong to none of these.
         recalibration: batches that the statistics of batch normalisation are taken from.
         evaluations: of the second phase.
         ranked: random cells in the comparison with the table.
@@ -55,7 +55,7 @@ class Settings:
     width: int = 8
     cells: int = 1
     pixels: int = 16
-    images: int = 8000
+    images: int = 9000
     passes: int = 5000
     epochs: int = 0
     batch: int = 64
@@ -85,6 +85,9 @@ COSTS = {
 }  # fmt: skip
 """The time of a step, in steps of a single path, about as `oneshot.py` measures it on NAS-Bench-201."""
 
+LAYOUT = torch.channels_last
+"""On the CPU, a step takes two thirds of its time with it: pooling is slow otherwise."""
+
 MOMENTUM, DECAY, CLIP = 0.9, 5e-4, 5.0
 """As in NAS-Bench-201's own one-shot experiments."""
 
@@ -112,12 +115,18 @@ def make(name: str, settings: Settings) -> Method:
 # --- one search -------------------------------------------------------------------------------------------
 
 
-def data(settings: Settings, place: Path) -> tuple[Images, Images, Images]:
-    """For the weights, for the architecture, and for validation, on the device; fewer where there are fewer."""
+def data(settings: Settings, place: Path, *, learns: bool) -> tuple[Images, Images | None, Images]:
+    """For the weights, for the architecture, and for validation, on the device; fewer where there are fewer.
+
+    A method that learns by validation batches has half of the images for the weights and half for the architecture;
+    the others need none for it, and have all for the weights.
+    """
     x, y = cifar.images(settings.images + settings.validation, place=place, pixels=settings.pixels)
-    x, y = x.to(settings.device), y.to(settings.device)
-    half, last = (len(y) - settings.validation) // 2, len(y) - settings.validation
-    return (x[:half], y[:half]), (x[half : 2 * half], y[half : 2 * half]), (x[last:], y[last:])
+    x, y = x.to(settings.device, memory_format=LAYOUT), y.to(settings.device)
+    last = len(y) - settings.validation
+    half = last // 2 if learns else last
+    other = (x[half:last], y[half:last]) if learns else None
+    return (x[:half], y[:half]), other, (x[last:], y[last:])
 
 
 def batches(images: Images, size: int, generator: torch.Generator) -> Iterator[Images]:
@@ -134,7 +143,8 @@ def batches(images: Images, size: int, generator: torch.Generator) -> Iterator[I
         top, side = torch.randint(0, 2 * reach + 1, (2,), generator=generator).tolist()
         batch = batch[:, :, top : top + pixels, side : side + pixels]
         flipped = (torch.rand(size, generator=generator) < 0.5).to(x.device)
-        yield torch.where(flipped[:, None, None, None], batch.flip(3), batch), y[picked]
+        moved = torch.where(flipped[:, None, None, None], batch.flip(3), batch)
+        yield moved.contiguous(memory_format=LAYOUT), y[picked]
 
 
 def loss(model: nn.Module, batch: Images) -> Tensor:
@@ -151,7 +161,14 @@ def duration(name: str, settings: Settings, images: int) -> int:
 
 
 def train(
-    method: Method, supernet: Supernet, settings: Settings, weights: Images, other: Images, steps: int, seed: int
+    method: Method,
+    supernet: Supernet,
+    settings: Settings,
+    weights: Images,
+    other: Images | None,
+    *,
+    steps: int,
+    seed: int,
 ) -> None:
     """The whole search."""
     generator = torch.Generator().manual_seed(seed)
@@ -160,9 +177,10 @@ def train(
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, settings.least)
     method.start(supernet, steps=steps, seed=seed)
-    sources = [batches(images, settings.batch, generator) for images in (weights, other)]
-    for mine, valid in islice(zip(*sources, strict=True), steps):
-        method.step(mine, valid, loss=loss, optimizer=optimizer, clip=CLIP)
+    mine = batches(weights, settings.batch, generator)
+    valid = repeat(None) if other is None else batches(other, settings.batch, generator)
+    for _ in range(steps):
+        method.step(next(mine), next(valid), loss=loss, optimizer=optimizer, clip=CLIP)
         schedule.step()
 
 
@@ -173,32 +191,21 @@ class Judge:
         self._network, self._validation = method.network, validation
         size = 4 * settings.batch
         self._calibration = [weights[0][i * size : (i + 1) * size] for i in range(settings.recalibration)]
-        self._known: dict[str, float] = {}
 
     @torch.no_grad()
     def __call__(self, architecture: Architecture) -> float:
-        key = self._network.supernet.space.decisions.key(architecture)
-        if key not in self._known:
-            self._network.supernet.eval()
-            model = self._network.sub(architecture)
-            recalibrate(model, self._calibration)
-            x, y = self._validation
-            right = sum(int((model(x[i : i + 500]).argmax(1) == y[i : i + 500]).sum()) for i in range(0, len(y), 500))
-            self._known[key] = 100 * right / len(y)
-        return self._known[key]
+        self._network.supernet.eval()
+        model = self._network.sub(architecture)
+        recalibrate(model, self._calibration)
+        x, y = self._validation
+        right = sum(int((model(x[i : i + 250]).argmax(1) == y[i : i + 250]).sum()) for i in range(0, len(y), 250))
+        return 100 * right / len(y)
 
 
 def second(method: Method, judge: Judge, evaluations: int, seed: int) -> Architecture:
     """The best cell by shared weights that the method's searcher finds: for most of them, evolution."""
-    strategy = method.searcher()
-    strategy.reset(method.network.supernet.space.decisions, seed)
-    found: list[tuple[float, int, Architecture]] = []
-    for number in range(evaluations):
-        architecture = strategy.propose()
-        score = judge(architecture)
-        found.append((score, -number, architecture))
-        strategy.observe(Trial(number=number, architecture=architecture, state=State.COMPLETED, scores=(score,)))
-    return max(found, key=lambda one: one[:2])[2]
+    space = method.network.supernet.space.decisions
+    return ranked(search(method.searcher(), space, judge, evaluations, seed), 1)[0][0]
 
 
 def cells(settings: Settings) -> list[Architecture]:
@@ -210,14 +217,14 @@ def cells(settings: Settings) -> list[Architecture]:
 def run(name: str, seed: int, settings: Settings, place: Path) -> dict[str, Any]:
     """A search and what is known of it; called in a process of its own, whose memory is measured."""
     torch.manual_seed(seed)
-    weights, other, validation = data(settings, place)
-    supernet = Supernet(NASBench201(settings.width, settings.cells)).to(settings.device)
     method = make(name, settings)
+    weights, other, validation = data(settings, place, learns=method.learns)
+    supernet = Supernet(NASBench201(settings.width, settings.cells)).to(settings.device, memory_format=LAYOUT)
     before = resident(settings)
     clock = time.perf_counter if settings.device.startswith("cuda") else time.process_time
     began = clock()
     steps = duration(name, settings, len(weights[1]))
-    train(method, supernet, settings, weights, other, steps, seed)
+    train(method, supernet, settings, weights, other, steps=steps, seed=seed)
     searched, peak = clock(), most(settings)
     strengths, judge = method.strengths(), Judge(method, settings, weights, validation)
     found = second(method, judge, settings.evaluations, seed) if strengths is None else method.best()[0]

@@ -240,7 +240,7 @@ def _variants(architecture: Architecture, options: Mapping[str, list[Value]]) ->
 def _measured(supernet: Supernet, architecture: Architecture, labels: list[str]) -> dict[str, Weight]:
     """What the chosen options of these decisions do."""
     model, context = supernet.skeleton(architecture, _Answering)
-    supernet.bind(model, context.placed)
+    supernet.bind(model, context)
     came = {label: context.modules[label] for label in labels if label in context.modules}
     light = {
         module: (Weight.LITTLE, label)
@@ -299,7 +299,7 @@ def _blind(supernet: Supernet, architecture: Architecture) -> bool:
     if not any(isinstance(value, Tensor) and value.is_floating_point() for value in first):
         return False
     model, context = supernet.skeleton(architecture, Path)
-    supernet.bind(model, context.placed)
+    supernet.bind(model, context)
     model.eval()
     with torch.no_grad():
         outputs = [pytree.tree_leaves(model(*inputs)) for inputs in (first, second)]

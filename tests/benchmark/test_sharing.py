@@ -93,17 +93,18 @@ def test_cells_are_written_as_the_benchmark_writes_them():
 
 
 def test_no_image_is_in_two_parts(images):
-    parts = data(TINY, images)
+    parts = data(TINY, images, learns=True)
     assert [len(y) for _, y in parts] == [32, 32, 20]
-    rows = {tuple(x.flatten().tolist()) for part in parts for x in part[0]}
-    assert len(rows) == 84
-    too_many = data(dataclasses.replace(TINY, images=1000), images)
+    assert len({tuple(x.flatten().tolist()) for part in parts for x in part[0]}) == 84
+    weights, other, validation = data(TINY, images, learns=False)
+    assert other is None and len(weights[1]) == 64 and torch.equal(validation[0], parts[2][0])
+    too_many = data(dataclasses.replace(TINY, images=1000), images, learns=True)
     assert [len(y) for _, y in too_many] == [40, 40, 20]
 
 
 def test_an_epoch_has_each_image_once(images):
-    _, other, _ = data(TINY, images)
-    seen = batches((other[0], torch.arange(32)), 8, torch.Generator().manual_seed(0))
+    weights, _, _ = data(TINY, images, learns=True)
+    seen = batches((weights[0], torch.arange(32)), 8, torch.Generator().manual_seed(0))
     first, second = ([number for _ in range(4) for number in next(seen)[1].tolist()] for _ in range(2))
     assert sorted(first) == sorted(second) == list(range(32)) and first != second
 
