@@ -67,8 +67,9 @@ class Supernet(nn.Module):
     def __init__(self, space: ModelSpace, *, include: Iterable[Mapping[str, Value]] = ()) -> None:
         super().__init__()
         self.space = space
+        self._common: dict[str, str] = {}
         found = survey(space, [space.decisions.validate(architecture) for architecture in include], self)
-        self._private = found.private
+        self._private, self._common = found.private, found.common
         self._shared = _named(found)
         self._fill(found)
 
@@ -188,7 +189,9 @@ class Supernet(nn.Module):
         """The same with weights, drawn from torch's generator."""
         with torch.enable_grad(), self.space.answers(architecture, kind) as context:
             model = self.space.create()
-        return model, cast(K, context)
+        known = cast(K, context)
+        known.common = self._common
+        return model, known
 
     def _part(self, slot: Slot) -> Part | None:
         """What a place takes; None where each model has its own."""

@@ -64,6 +64,7 @@ class Survey:
         private: buffers that each model computes for itself.
         learns: the tensors that some model trains.
         cover: models that together have all tensors, and which of them each has, at the greatest size that was met.
+        common: what modules stand for that may be there without being chosen, by where they can be chosen.
     """
 
     shapes: dict[Key, tuple[int, ...]] = field(default_factory=dict)
@@ -71,17 +72,20 @@ class Survey:
     private: set[Key] = field(default_factory=set)
     learns: set[Key] = field(default_factory=set)
     cover: list[tuple[Plan, set[Key]]] = field(default_factory=list)
+    common: dict[str, str] = field(default_factory=dict)
 
 
 class _Surveyor:
     """Keeps what was found.
 
     Attributes:
+        loose: as `common` of a survey, with what was met since.
         raised: how often each tensor was met again as large as it is known, since `raised` was cleared and it grew.
     """
 
-    def __init__(self, builder: Builder) -> None:
-        self.found = Survey()
+    def __init__(self, builder: Builder, common: Mapping[str, str]) -> None:
+        self.found = Survey(common=dict(common))
+        self.loose = dict(common)
         self._builder = builder
         self._realised: dict[Key, tuple[int, Plan]] = {}
         self._widest: dict[Key, tuple[Tensor, Entries]] = {}
@@ -90,6 +94,7 @@ class _Surveyor:
     def visit(self, plan: Plan) -> tuple[bool, Path]:
         """Build a model; whether it had something new, and the context that answered."""
         model, context = self._builder.skeleton(*plan)
+        context.common = self.found.common
         new, known = False, set[int]()
         doubtful: list[Key] = []
         for slot in slots(model, context):
@@ -119,6 +124,7 @@ class _Surveyor:
                 doubtful.append(slot.key)
         if any(name not in self.found.private for name in doubtful):
             self._settle(plan, doubtful)
+        self.loose = {**context.loose, **self.loose}
         return new, context
 
     def _agrees(self, slot: Slot) -> bool:
@@ -141,6 +147,7 @@ class _Surveyor:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 model, context = self._builder.model(*plan)
+            context.common = self.found.common
             values.append({slot.key: slot.tensor for slot in slots(model, context) if slot.buffer})
         self.found.private.update(name for name in doubtful if torch.equal(values[0][name], values[1][name]))
 
@@ -156,8 +163,19 @@ class _Surveyor:
 
 
 def survey(space: ModelSpace, include: Sequence[Architecture], builder: Builder) -> Survey:
-    """Build models until they bring nothing new."""
-    surveyor = _Surveyor(builder)
+    """Build models until they bring nothing new; all over again where one shows that a name depends on a choice."""
+    common: dict[str, str] = {}
+    while True:
+        surveyor = _surveyed(space, include, builder, common)
+        if surveyor.loose == common:
+            return surveyor.result()
+        common = surveyor.loose
+
+
+def _surveyed(
+    space: ModelSpace, include: Sequence[Architecture], builder: Builder, common: Mapping[str, str]
+) -> _Surveyor:
+    surveyor = _Surveyor(builder, common)
     for architecture in include:
         surveyor.visit((architecture, Path))
     decisions = space.decisions
@@ -166,7 +184,7 @@ def survey(space: ModelSpace, include: Sequence[Architecture], builder: Builder)
     if decisions.size <= 2 * PATIENCE and not every:
         for architecture in decisions.grid():
             surveyor.visit((architecture, Path))
-        return surveyor.result()
+        return surveyor
     for architecture in _planned(decisions, met):
         surveyor.visit((architecture, Path))
     random, waited, patience = Random(0), 0, SURE if every else PATIENCE
@@ -180,7 +198,7 @@ def survey(space: ModelSpace, include: Sequence[Architecture], builder: Builder)
         # What was met once by chance says that there may be more like it.
         if waited >= patience and (waited >= DOUBT * patience or all(surveyor.raised.values())):
             break
-    return surveyor.result()
+    return surveyor
 
 
 def _all_at_once(space: SearchSpace, surveyor: _Surveyor) -> tuple[set[tuple[str, Hashable]], set[str]]:

@@ -10,11 +10,11 @@ from lanista import ModelSpace
 from lanista.errors import ArchitectureError, OneShotError
 from lanista.graph import Mutator
 from lanista.hub.block import Attention
-from lanista.nn import LayerChoice, Placeholder
-from lanista.oneshot import Supernet
+from lanista.nn import LayerChoice, Placeholder, Repeat
+from lanista.oneshot import Network, Supernet
 from lanista.space import choice
 from lanista.testing.supernets import SUPERNET_LAWS
-from tests.oneshot.spaces import SEQUENCE, VECTOR, Convolutions, Lists, Tied
+from tests.oneshot.spaces import LAYERS, SEQUENCE, VECTOR, Convolutions, Lists, Tied
 
 
 class Wider(Mutator):
@@ -97,6 +97,40 @@ def test_a_supernet_has_the_widest_tensors_and_shares_them():
     assert torch.equal(small.stem.weight, net.get_parameter("/stem/weight")[:4, :, 2:3, 2:3])
     assert torch.equal(small.up.weight, net.get_parameter("/up/weight")[:, :4, 2:3, 2:3])
     assert small.norm.weight is net.get_parameter("/norm/weight")
+
+
+def test_layers_that_are_there_whatever_is_chosen_are_one_layer_each():
+    space = LAYERS["common layers"]()
+    net = Supernet(space)
+    assert {name for name in net.state_dict() if "weight" in name} == {
+        "/stem/weight",
+        "/inner[inner=x]/weight",
+        "/inner[inner=y]/weight",
+        "/outer[outer=other]/weight",
+        "/first=twice/weight",
+        "/second[second=own]/weight",
+    }
+    for architecture in space.decisions.grid():
+        path = net.path(architecture)
+        assert path.stem.weight is net.get_parameter("/stem/weight")
+        assert path.inner.weight is net.get_parameter(f"/inner[inner={architecture['inner']}]/weight")
+        if "twice" in (architecture["first"], architecture["second"]):
+            layer = path.first if architecture["first"] == "twice" else path.second
+            assert layer.weight is net.get_parameter("/first=twice/weight")
+    assert Network(net).complete
+
+
+def test_layers_that_are_chosen_inside_of_repetitions_stay_apart():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(6, 6)
+            self.more = LayerChoice({"again": self.layer, "no": nn.Identity()}, label="more")
+
+    space = ModelSpace(lambda: Repeat(Block, (1, 2), label="depth"))
+    net = Supernet(space)
+    assert {name for name in net.state_dict() if "weight" in name} == {"/depth=0/layer/weight", "/depth=1/layer/weight"}
+    assert net.path({"depth": 2, "more": "again"})[1].more.weight is net.get_parameter("/depth=1/layer/weight")
 
 
 def test_names_of_the_supernets_own_attributes_are_free():

@@ -17,7 +17,7 @@ class Counting:
     def __init__(self, space):
         self.net, self.kinds = Supernet.__new__(Supernet), []
         nn.Module.__init__(self.net)
-        self.net.space = space
+        self.net.space, self.net._common = space, {}
 
     def skeleton(self, architecture, kind):
         self.kinds.append(kind)
