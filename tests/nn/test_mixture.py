@@ -88,7 +88,7 @@ def test_an_input_that_is_changed_in_place_is_found_out():
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 @pytest.mark.parametrize("watched", [None, ((1,),)], ids=["mixed", "watched"])
 def test_an_option_that_changes_its_input_is_found_out(order, watched):
-    layers = [(lambda x: torch.relu_(x), nn.Identity())[index] for index in order]
+    layers = [(torch.relu_, nn.Identity())[index] for index in order]
     mixture = Mixture(torch.ones(1, 2, requires_grad=True), watched and ((0,),), watched, exact=bool(watched))
     with pytest.raises(OneShotError, match=r"changed in place.*F\.relu\(x\)"):
         mixture.mix(0, layers, X.clone()).sum().backward()

@@ -17,6 +17,20 @@ from lanista.testing.supernets import SUPERNET_LAWS
 from tests.oneshot.spaces import LAYERS, SEQUENCE, VECTOR, Convolutions, Lists, Tied
 
 
+class Plain(nn.Module):
+    """Attributes that are neither parameters nor buffers."""
+
+    def __init__(self):
+        super().__init__()
+        self.projection = nn.init.normal_(torch.empty(6, 6))
+        self.features = torch.rand(6)
+        self.layer = nn.Linear(6, choice([2, 3], label="width"))
+        self.scale = float(self.layer.weight.std())
+
+    def forward(self, x):
+        return self.layer(x @ self.projection * self.features) / self.scale
+
+
 class Wider(Mutator):
     """Fills placeholders with layers of a chosen width, or leaves them as they are."""
 
@@ -164,6 +178,24 @@ def test_errors_say_what_to_do():
         net(VECTOR)
     with pytest.raises(OneShotError, match="instead of LazyLinear"):
         Supernet(ModelSpace(lambda: nn.LazyLinear(3)))
+
+
+def test_plain_attributes_are_drawn_once_for_all():
+    space = ModelSpace(Plain, example_input=VECTOR)
+    net = Supernet(space)
+    paths = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        junk = [torch.full((6, 6), 1e9) for _ in range(20)]
+        del junk  # memory that tensors which are not filled would show
+        paths += [net.path({"width": 3}), net.inherit({"width": 3}), Supernet(space).path({"width": 3})]
+    for path in paths:
+        assert torch.equal(path.projection, paths[0].projection)
+        assert torch.equal(path.features, paths[0].features)
+        assert path.scale == paths[0].scale
+    assert 0.5 < float(paths[0].projection.std()) < 1.5
+    assert 0.1 < paths[0].scale < 0.4  # of weights from -6 ** -0.5 to 6 ** -0.5
+    assert torch.equal(paths[0].eval()(VECTOR), paths[1].eval()(VECTOR))
 
 
 def rare():
