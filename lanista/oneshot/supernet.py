@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from lanista.errors import OneShotError
 from lanista.model import ModelSpace
-from lanista.oneshot.binding import Bound, bind, flatten
+from lanista.oneshot.binding import Bound, Moored, bind, flatten
 from lanista.oneshot.identity import Key, Path, Slot, slots
 from lanista.oneshot.slices import Layout, Part, window
 from lanista.oneshot.survey import Survey, survey
@@ -80,7 +80,7 @@ class Supernet(nn.Module):
 
         It is in the supernet's mode (`train` or `eval`). Gradients arrive in the supernet's parameters, running
         statistics in its buffers, and it sees what an optimizer does to them. Give `supernet.parameters()` to
-        optimizers, not the path's; use `inherit` for a model of its own.
+        optimizers, not the path's, and move the supernet, not the path; use `inherit` for a model of its own.
 
         Args:
             architecture: in any form that `SearchSpace.validate` reads.
@@ -91,6 +91,7 @@ class Supernet(nn.Module):
         """
         model, context = self.skeleton(self.space.decisions.validate(architecture), Path)
         self.bind(model, context)
+        vars(model)["_apply"] = Moored(model)
         return model.train(self.training)
 
     def inherit(self, architecture: Mapping[str, Value]) -> nn.Module:

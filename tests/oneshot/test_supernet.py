@@ -1,3 +1,4 @@
+import copy
 from functools import cache
 from pathlib import Path
 
@@ -219,6 +220,21 @@ def test_paths_follow_their_supernet_to_another_type():
     assert path(VECTOR.double()).dtype == torch.float64
     assert path.running_mean.dtype == torch.float64
     assert int(path.num_batches_tracked) == 1
+
+
+def test_paths_are_not_moved_by_themselves():
+    net = Supernet(ModelSpace(LayerChoice, {"a": lambda: nn.LSTM(6, 6), "b": lambda: nn.Linear(6, 6)}, label="c"))
+    for name in "ab":
+        path = net.path({"c": name})
+        assert path.to("cpu").float() is path
+        with pytest.raises(OneShotError, match=r"supernet\.to"):
+            path.double()
+        assert copy.deepcopy(path).double()(VECTOR.double())[0].dtype == torch.float64
+        assert net.inherit({"c": name}).double()(VECTOR.double())[0].dtype == torch.float64
+        assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+    sliced = Supernet(ModelSpace(Tied)).path({"width": 4}).to("cpu")
+    with pytest.raises(OneShotError, match=r"supernet\.to"):
+        sliced.bfloat16()
 
 
 def resnet20():
