@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -18,12 +19,17 @@ from lanista.model import ModelSpace
 from lanista.oneshot.identity import Key, Mixing, Path, Slot, slots
 from lanista.oneshot.slices import Entries, Layout, cut, layout
 from lanista.space.decision import Decision
-from lanista.space.domain import Architecture, Value, is_number, key
+from lanista.space.domain import Architecture, Categorical, Value, is_number, key
 from lanista.space.probe import UNBUILDABLE
 from lanista.space.search import SearchSpace
 
+logger = logging.getLogger("lanista")
+
 OPTIONS = 16
-"""How many values of a decision are tried."""
+"""How many values of a decision are tried, of numbers and subsets: the ends, as sizes and numbers of inputs are there."""
+
+NAMES = 512
+"""The same of other values, each of which may build a layer of its own."""
 
 PATIENCE = 30
 """How many random models in a row must bring nothing new."""
@@ -176,6 +182,15 @@ def _surveyed(
     space: ModelSpace, include: Sequence[Architecture], builder: Builder, common: Mapping[str, str]
 ) -> _Surveyor:
     surveyor = _Surveyor(builder, common)
+    for decision in space.decisions:
+        if isinstance(decision.domain, Categorical) and NAMES < decision.domain.size and not _is_numeric(decision):
+            logger.warning(
+                "%r has %d values, of which %d were tried for layers that only some build; a path with another one is "
+                "an error then, and can be named: Supernet(space, include=[architecture])",
+                decision.label,
+                decision.domain.size,
+                NAMES,
+            )
     for architecture in include:
         surveyor.visit((architecture, Path))
     decisions = space.decisions
@@ -287,9 +302,10 @@ def _planned(space: SearchSpace, met: set[tuple[str, Hashable]]) -> Iterator[Arc
 
 def _options(decision: Decision) -> list[Value]:
     values = list(decision.domain.grid(OPTIONS))
-    if len(values) > OPTIONS:  # ends and middle: subsets are in the order of their size
-        values = values[: OPTIONS // 2] + values[-OPTIONS // 2 :]
-    return values
+    most = OPTIONS
+    if isinstance(decision.domain, Categorical) and not all(is_number(value) for value in values):
+        most = NAMES
+    return values if len(values) <= most else values[: most // 2] + values[-most // 2 :]
 
 
 def _greatest(values: Sequence[Value]) -> Value:

@@ -96,6 +96,30 @@ def test_answers_that_are_no_layers_are_met_in_company():
     assert all(shape[0] == 9 for shape in found.shapes.values())
 
 
+def named(count):
+    """Two decisions for one of many names, each of which builds a layer of its own."""
+    layers = nn.ModuleDict()
+    for i in range(2):
+        layers[choice([f"{i}/{k}" for k in range(count)], label=f"name{i}")] = nn.Linear(1, 1)
+    return layers
+
+
+def test_each_of_many_names_is_met(caplog):
+    found, kinds = surveyed(ModelSpace(named, 100))
+    assert {key.path for key in found.shapes if "weight" in key.path} == {
+        f"{i}/{k}.weight" for i in range(2) for k in range(100)
+    }
+    assert len(kinds) < 250
+    assert not caplog.records
+
+
+def test_names_that_are_too_many_are_said_to_be(caplog, monkeypatch):
+    monkeypatch.setattr("lanista.oneshot.survey.NAMES", 20)
+    surveyed(ModelSpace(named, 21))
+    assert [("'name0' has 21 values" in r.message, "include=" in r.message) for r in caplog.records][0] == (True, True)
+    assert len(caplog.records) == 2
+
+
 def test_buffers_that_are_computed_are_private_and_those_that_are_drawn_are_shared():
     found, _ = surveyed(ModelSpace(Windows))
     assert {key.path for key in found.private} == {"index", "scale"}
