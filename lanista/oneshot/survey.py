@@ -26,7 +26,7 @@ from lanista.space.search import SearchSpace
 logger = logging.getLogger("lanista")
 
 OPTIONS = 16
-"""How many values of a decision are tried, of numbers and subsets: the ends, as sizes and numbers of inputs are there."""
+"""How many values of a decision are tried, of numbers and subsets: those at the ends, as for sizes."""
 
 NAMES = 512
 """The same of other values, each of which may build a layer of its own."""
@@ -183,7 +183,7 @@ def _surveyed(
 ) -> _Surveyor:
     surveyor = _Surveyor(builder, common)
     for decision in space.decisions:
-        if isinstance(decision.domain, Categorical) and NAMES < decision.domain.size and not _is_numeric(decision):
+        if isinstance(decision.domain, Categorical) and decision.domain.size > NAMES and not _is_numeric(decision):
             logger.warning(
                 "%r has %d values, of which %d were tried for layers that only some build; a path with another one is "
                 "an error then, and can be named: Supernet(space, include=[architecture])",
