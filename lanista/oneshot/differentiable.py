@@ -122,7 +122,7 @@ class Differentiable(Method):
             return {name: found.tolist() for name, found in self._probabilities().items()}
 
     def best(self, k: int = 1) -> list[Architecture]:
-        """The strength of an architecture is the product of the strengths of its options."""
+        """The strength of an architecture is the product of its options' strengths; see `lanista.oneshot.fitness`."""
         return self.network.strongest(self.strengths(), k)
 
     def _probabilities(self) -> dict[str, Tensor]:

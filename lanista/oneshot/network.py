@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from heapq import heappop, heappush
 from random import Random
 
 from torch import nn
@@ -13,6 +11,7 @@ from torch import nn
 from lanista.errors import LanistaError, OneShotError
 from lanista.nn.mixture import Mixture, Relaxation, Strengths, Whole, exact
 from lanista.oneshot.audit import difference
+from lanista.oneshot.fitness import Fitness
 from lanista.oneshot.identity import Mixing
 from lanista.oneshot.mask import Masks, find
 from lanista.oneshot.supernet import Supernet
@@ -21,9 +20,6 @@ from lanista.space.probe import UNBUILDABLE
 
 AUDITED = 3
 """How many random architectures must come out as their paths do."""
-
-SEARCHED = 2000
-"""How many architectures are looked at for the strongest ones."""
 
 
 class Network:
@@ -149,8 +145,8 @@ class Network:
     def strongest(self, strengths: Mapping[str, Strengths], k: int = 1) -> list[Architecture]:
         """The `k` architectures that keep the space's limits and fit strengths best, the best first.
 
-        How well an architecture fits is the product of the strengths of its options. It is a best-first search from the
-        fittest of all, over neighbours; fewer than `k` come back where the space has no more.
+        How well an architecture fits is the product of the strengths of its options, relative to that of the strongest.
+        It is a search, but exact in small spaces; fewer than `k` come back where no more are found, and at least one.
 
         Args:
             strengths: by name of each relaxation.
@@ -162,53 +158,7 @@ class Network:
         if not is_integer(k) or k < 1:
             raise OneShotError(f"k is {k!r}; give an integer of at least 1")
         self.require("say how strong architectures are")
-        space = self.supernet.space.decisions
-        answers = {
-            label: value
-            for name, relaxation in self.relaxations.items()
-            for label, value in relaxation.pick(strengths[name]).items()
-        }
-        first = space.decide(lambda decision: answers[decision.label])
-        starts = [first] if not space.limits else [first, space.repair(first, Random(0))]
-        waiting: list[tuple[float, str, Architecture]] = []
-        met: set[str] = set()
-        found: list[Architecture] = []
-
-        def note(architecture: Architecture) -> None:
-            name = space.key(architecture)
-            if name not in met:
-                met.add(name)
-                heappush(waiting, (-self._fit(architecture, strengths), name, architecture))
-
-        for start in starts:
-            note(start)
-        for _ in range(SEARCHED):
-            if not waiting or len(found) == k:
-                break
-            architecture = heappop(waiting)[2]
-            if not space.violations(architecture):
-                found.append(architecture)
-            for other in self._around(architecture):
-                note(other)
-        return found
-
-    def _fit(self, architecture: Architecture, strengths: Mapping[str, Strengths]) -> float:
-        """The logarithm of the product of the strengths of an architecture's options."""
-        return sum(
-            times * math.log(max(strength, 1e-30))
-            for name, relaxation in self.relaxations.items()
-            for row, known in zip(relaxation.place(architecture), strengths[name], strict=True)
-            for times, strength in zip(row, known, strict=True)
-            if times
-        )
-
-    def _around(self, architecture: Architecture) -> Iterator[Architecture]:
-        """The architectures that differ in one decision, limits or not."""
-        space = self.supernet.space.decisions
-        for label, value in architecture.items():
-            for other in space[label].neighbours(value):
-                changed = {**architecture, label: other}
-                yield space.decide(lambda d: changed.get(d.label, d.domain.default()))  # noqa: B023 (used at once)
+        return Fitness(self.supernet.space.decisions, self.relaxations, strengths).best(k)
 
     def _run(
         self, mixtures: Mapping[str, Mixture], relaxations: Mapping[str, Relaxation], masks: Masks, *, inplace: bool
