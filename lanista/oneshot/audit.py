@@ -1,9 +1,10 @@
-"""Whether a network computes what paths compute: both are run, with random weights."""
+"""Whether a network computes what paths compute: both are run, with random weights, in single precision at least."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
@@ -27,12 +28,12 @@ def difference(
         architectures: canonical.
         select: gives the network, when it is an architecture's.
     """
-    inputs = supernet.example or ()
     every = list(architectures)
-    with _random_weights(supernet), torch.no_grad():
-        found = _first(supernet, every, select, inputs)
-    if found is None:  # some layers are constant where weights are random
-        with torch.no_grad():
+    with _precise(supernet), torch.no_grad():
+        inputs = supernet.example or ()
+        with _random_weights(supernet):
+            found = _first(supernet, every, select, inputs)
+        if found is None:  # some layers are constant where weights are random
             found = _first(supernet, every[::3], select, inputs)
     return found
 
@@ -65,6 +66,23 @@ def _close(found: Tensor, expected: Tensor) -> bool:
 def _outputs(model: nn.Module, inputs: tuple[Any, ...]) -> list[Tensor]:
     found = model.eval()(*inputs)
     return [leaf for leaf in torch.utils._pytree.tree_leaves(found) if isinstance(leaf, Tensor)]
+
+
+@contextmanager
+def _precise(supernet: Supernet) -> Iterator[None]:
+    """Meanwhile weights of half precision are of single precision: half of it would hide differences, or make some."""
+    saved = [
+        (tensor, tensor.data)
+        for tensor in chain(supernet.parameters(), supernet.buffers())
+        if tensor.is_floating_point() and tensor.dtype.itemsize < torch.float32.itemsize
+    ]
+    try:
+        for tensor, data in saved:
+            tensor.data = data.float()
+        yield
+    finally:
+        for tensor, data in saved:
+            tensor.data = data
 
 
 @contextmanager

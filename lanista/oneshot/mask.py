@@ -125,8 +125,9 @@ class Masked:
         return id(self)
 
     def read(self) -> Tensor:
-        """The tensor times the mask."""
-        return self.source.read() * self.mask
+        """The tensor times the mask, in the tensor's precision."""
+        tensor = self.source.read()
+        return tensor * self.mask.to(tensor.dtype)
 
     def view(self) -> Tensor:
         """The tensor, for what changes it in place."""

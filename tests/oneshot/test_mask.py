@@ -6,7 +6,7 @@ from torch import nn
 
 from lanista import ModelSpace
 from lanista.nn.mixture import Mixture
-from lanista.oneshot import Network
+from lanista.oneshot import Network, Supernet
 from lanista.oneshot.mask import COMBINATIONS
 from lanista.space import choice
 from lanista.testing.supernets import supernet
@@ -122,6 +122,27 @@ def test_options_that_are_watched_have_a_gradient():
     weights = torch.tensor([[0.0, 1.0, 0.0]], requires_grad=True)
     network.mix({"width": Mixture(weights, runs=((1,),), watched=((2,),))})(VECTOR).sum().backward()
     assert [bool(gradient) for gradient in weights.grad[0]] == [False, True, True]
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
+def test_masks_are_of_the_weights_precision(dtype, early):
+    net = Supernet(ModelSpace(convolution, example_input=IMAGE)).eval()
+    if early:
+        net.to(dtype)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    network = Network(net)
+    assert network.obstacles == {}
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    net.to(dtype)
+    weights = torch.tensor([0.5, 0.5], requires_grad=True)
+    kernel = torch.tensor([0.2, 0.3, 0.5])
+    found = mixed(network, {"width": weights, "kernel": kernel})(torch.randn(2, 3, 8, 8).to(dtype))
+    assert found.dtype == dtype
+    found.sum().backward()
+    assert weights.grad.dtype == torch.float32
+    assert weights.grad.isfinite().all()
+    assert {parameter.grad.dtype for parameter in net.parameters()} == {dtype}
 
 
 class Scaled(nn.Module):
