@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import cached_property
 from random import Random
@@ -17,6 +18,8 @@ from lanista.oneshot.mask import Masks, find
 from lanista.oneshot.supernet import Supernet
 from lanista.space.domain import Architecture, Value, is_integer, is_number
 from lanista.space.probe import UNBUILDABLE
+
+logger = logging.getLogger("lanista")
 
 AUDITED = 3
 """How many random architectures must come out as their paths do."""
@@ -84,7 +87,13 @@ class Network:
         if space.example_input is None:
             spliced = any(isinstance(module, Whole) and module.spliced for module in self.model.modules())
             reason = "blocks are taken one by one; give ModelSpace an example_input, to see whether that can be mixed"
-            return dict.fromkeys(self._mixed, reason) if spliced else {}
+            if spliced:
+                return dict.fromkeys(self._mixed, reason)
+            logger.warning(
+                "ModelSpace has no example_input, so it is not known whether all options at once compute what each "
+                "architecture does: a model that does more with a chosen layer than to call it trains something else"
+            )
+            return {}
 
         def select(architecture: Architecture) -> nn.Module:
             placed = {name: exact(relaxation.place(architecture)) for name, relaxation in relaxations.items()}
@@ -97,7 +106,9 @@ class Network:
 
     @property
     def complete(self) -> bool:
-        """Whether `select` makes the model compute exactly what a path computes, at the same cost."""
+        """Whether `select` makes the model compute exactly what a path computes, at the same cost, as was tried out."""
+        if self.supernet.space.example_input is None:
+            return False
         return self._mixed == set(self.supernet.space.decisions.labels) and not self.obstacles
 
     def select(self, architecture: Mapping[str, Value]) -> nn.Module:

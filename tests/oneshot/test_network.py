@@ -115,6 +115,28 @@ def test_a_loop_over_blocks_needs_an_example():
     assert "example_input" in Network(supernet(space)).obstacles["depth"]
 
 
+class Skipping(nn.Module):
+    """Does more with a chosen layer than to call it."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = LayerChoice({"none": nn.Identity, "linear": linear}, label="layer")
+
+    def forward(self, x):
+        return x if isinstance(self.layer, nn.Identity) else x + self.layer(x)
+
+
+def test_without_an_example_mixing_is_doubtful_and_paths_are_built(caplog):
+    network = Network(supernet(ModelSpace(Skipping)))
+    assert network.sub({"layer": "none"}) is not network.model
+    assert not caplog.records
+    assert network.obstacles == network.obstacles == {}
+    assert ["no example_input" in record.getMessage() for record in caplog.records] == [True]
+    audited = Network(supernet(ModelSpace(Skipping, example_input=VECTOR)))
+    assert "not only called" in audited.obstacles["layer"]
+    assert len(caplog.records) == 1
+
+
 def test_methods_negotiate_at_the_start():
     net = supernet(ModelSpace(read, example_input=VECTOR))
     with pytest.raises(OneShotError, match=r"(?s)search with DARTS.*'first'.*AttributeError.*SPOS"):
