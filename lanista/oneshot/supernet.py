@@ -50,9 +50,10 @@ class Supernet(nn.Module):
     models' constructors draw them, from torch's global generator.
 
     Buffers that a constructor computes from the architecture, such as position indices or drop-path rates, are not
-    shared: each path has its own. So have plain attributes, which are part of no state: tensors that are drawn at
-    random are the same in each path of one architecture, and not those that `space.build` would draw; and what is
-    computed from weights, such as their deviation, is that of some random weights, not of the shared ones.
+    shared: each path has its own, unless a training pass on the space's example input changes them. So have plain
+    attributes, which are part of no state: tensors that are drawn at random are the same in each path of one
+    architecture, and not those that `space.build` would draw; and what is computed from weights, such as their
+    deviation, is that of some random weights, not of the shared ones.
 
     Args:
         space: the models.

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from random import Random
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +95,7 @@ class _Surveyor:
         self._builder = builder
         self._realised: dict[Key, tuple[int, Plan]] = {}
         self._widest: dict[Key, tuple[Tensor, Entries]] = {}
+        self._statistics: dict[Key, Plan] = {}
         self.raised: dict[Key, int] = {}
 
     def visit(self, plan: Plan) -> tuple[bool, Path]:
@@ -128,6 +129,8 @@ class _Surveyor:
                 self._realised[slot.key] = tensor.numel(), plan
             if slot.buffer and not isinstance(slot.module, _NormBase) and not self._agrees(slot):
                 doubtful.append(slot.key)
+                if plan[1] is Path and tensor.is_floating_point() and _persists(slot):
+                    self._statistics.setdefault(slot.key, plan)
         if any(name not in self.found.private for name in doubtful):
             self._settle(plan, doubtful)
         self.loose = {**context.loose, **self.loose}
@@ -157,6 +160,25 @@ class _Surveyor:
             values.append({slot.key: slot.tensor for slot in slots(model, context) if slot.buffer})
         self.found.private.update(name for name in doubtful if torch.equal(values[0][name], values[1][name]))
 
+    def share_statistics(self, inputs: tuple[Any, ...]) -> None:
+        """Take buffers that change in a training pass for shared, though their start depends on the answers."""
+        plans = {id(plan): plan for name, plan in self._statistics.items() if name in self.found.private}
+        for plan in plans.values():
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                torch.manual_seed(0)
+                given = [torch.randn_like(x) if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs]
+                model, context = self._builder.model(*plan)
+                context.common = self.found.common
+                places = [slot for slot in slots(model, context) if slot.key in self.found.private]
+                before = [slot.tensor.clone() for slot in places]
+                try:
+                    model.train()(*given)
+                except UNBUILDABLE:  # a loss that needs gradients, say: nothing is known then
+                    continue
+            for slot, value in zip(places, before, strict=True):
+                if _persists(slot) and value.shape == slot.tensor.shape and not torch.equal(value, slot.tensor):
+                    self.found.private.discard(slot.key)
+
     def result(self) -> Survey:
         for name in self.found.private:
             del self.found.shapes[name]
@@ -168,14 +190,23 @@ class _Surveyor:
         return self.found
 
 
+def _persists(slot: Slot) -> bool:
+    """Whether a buffer is in the model's state."""
+    return slot.buffer and slot.name not in slot.module._non_persistent_buffers_set
+
+
 def survey(space: ModelSpace, include: Sequence[Architecture], builder: Builder) -> Survey:
     """Build models until they bring nothing new; all over again where one shows that a name depends on a choice."""
     common: dict[str, str] = {}
     while True:
         surveyor = _surveyed(space, include, builder, common)
         if surveyor.loose == common:
-            return surveyor.result()
+            break
         common = surveyor.loose
+    example = space.example_input
+    if example is not None:
+        surveyor.share_statistics(example if isinstance(example, tuple) else (example,))
+    return surveyor.result()
 
 
 def _surveyed(

@@ -8,7 +8,7 @@ from lanista.oneshot import Supernet
 from lanista.oneshot.identity import Mixing, Path, slots
 from lanista.oneshot.survey import survey
 from lanista.space import choice
-from tests.oneshot.spaces import Windows
+from tests.oneshot.spaces import VECTOR, Windows
 
 
 class Counting:
@@ -128,6 +128,37 @@ def test_buffers_that_are_computed_are_private_and_those_that_are_drawn_are_shar
         "ids": (1, 8),
         "features": (4, 8),
     }
+
+
+class Usage(nn.Module):
+    """A running statistic that begins with a number that depends on the width, one that does not run, and a cache."""
+
+    def __init__(self):
+        super().__init__()
+        width = choice([4, 8], label="width")
+        self.register_buffer("usage", torch.full((width,), 1 / width))
+        self.register_buffer("prior", torch.full((width,), 1 / width))
+        self.register_buffer("last", torch.full((width,), 1 / width), persistent=False)
+        self.layer = nn.Linear(6, width)
+
+    def forward(self, x):
+        z = self.layer(x).softmax(1)
+        if self.training:
+            self.usage.mul_(0.9).add_(z.detach().mean(0), alpha=0.1)
+            self.last.copy_(z.detach().mean(0))
+        return z * self.prior / self.usage
+
+
+def test_buffers_that_run_are_shared_wherever_they_start():
+    private = {None: {"usage", "prior", "last"}, VECTOR: {"prior", "last"}}
+    for example, names in private.items():
+        before = torch.get_rng_state()
+        found, _ = surveyed(ModelSpace(Usage, example_input=example))
+        assert {key.path for key in found.private} == names
+        assert torch.equal(before, torch.get_rng_state())
+    net = Supernet(ModelSpace(Usage, example_input=VECTOR))
+    net.path({"width": 4})(torch.randn(16, 6))
+    assert torch.equal(net.path({"width": 8}).usage[:4], net.inherit({"width": 4}).usage)
 
 
 def test_what_is_included_is_met():
