@@ -160,7 +160,7 @@ class Path(Fixed):
 
     def stands(self, module: nn.Module) -> str | None:
         """What a module stands for, if it may be there without being chosen."""
-        known = self._given.get(id(module))
+        known = self._given.get(id(module)) if self.common else None
         earlier = ""
         for name, place in () if known is None else known.places.items():
             if name in self.common:

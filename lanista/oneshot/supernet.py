@@ -184,11 +184,11 @@ class Supernet(nn.Module):
         """
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):
             try:
-                torch.manual_seed(0)
+                torch.default_generator.manual_seed(0)  # the CPU's alone: others are not put back
                 with _Unfilled():
                     return self.model(architecture, kind)
             except (_Read, *UNBUILDABLE):  # a constructor that computes something of its weights
-                torch.manual_seed(0)
+                torch.default_generator.manual_seed(0)
                 return self.model(architecture, kind)
 
     def model(self, architecture: Architecture, kind: type[K]) -> tuple[nn.Module, K]:

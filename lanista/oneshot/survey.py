@@ -154,7 +154,7 @@ class _Surveyor:
         values = []
         for seed in range(2):
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
+                torch.default_generator.manual_seed(seed)
                 model, context = self._builder.model(*plan)
             context.common = self.found.common
             values.append({slot.key: slot.tensor for slot in slots(model, context) if slot.buffer})
@@ -165,7 +165,7 @@ class _Surveyor:
         plans = {id(plan): plan for name, plan in self._statistics.items() if name in self.found.private}
         for plan in plans.values():
             with torch.random.fork_rng(devices=[]), torch.no_grad():
-                torch.manual_seed(0)
+                torch.default_generator.manual_seed(0)
                 given = [torch.randn_like(x) if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs]
                 model, context = self._builder.model(*plan)
                 context.common = self.found.common
