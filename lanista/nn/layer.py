@@ -52,10 +52,14 @@ def LayerChoice(
     chosen = context.decide(label, domain)
     relaxation = context.relax(label, partial(one_of, label, tuple(parts)))
     kept: list[nn.Module] = []
+    for name, part in parts.items():
+        if isinstance(part, nn.Module):
+            context.given(place_of(label, name), part)
     for name in context.visits(parts, [chosen]):
         with context.inside(label, name, [name]):
             build = partial(make, parts[name], f"candidate {name!r} of {label!r}")
             layer = context.part(place_of(label, name), build)
+        context.given(place_of(label, name), layer)
         if relaxation is not None or name == chosen:  # tracing builds all, perhaps with real weights: keep no other
             kept.append(layer)
     module = kept[0] if relaxation is None else MixedLayer(dict(zip(parts, kept, strict=True)), relaxation)

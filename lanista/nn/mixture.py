@@ -27,6 +27,11 @@ with narrower layers and less, and returns what it makes of the mixture."""
 Strengths: TypeAlias = Sequence[Sequence[float]]
 """How strong each option is, from 0: rows of numbers."""
 
+CHANGED = (
+    "an input of options that are to be mixed was changed in place, so that not all of them got the same: write "
+    "`x = x + ...` instead of `x += ...`, and `F.relu(x)` instead of `F.relu(x, inplace=True)` or `x.relu_()`"
+)
+
 
 @dataclass(frozen=True)
 class Mixture:
@@ -58,11 +63,14 @@ class Mixture:
         runs = self.running(row)
         if not runs:
             return torch.zeros_like(inputs[0])
+        watched = () if self.watched is None else self.watched[row]
+        before = _versions(inputs)
         outputs = [_checked(options[index](*inputs)) for index in runs]
+        if len(runs) + len(watched) > 1 and _versions(inputs) != before:
+            raise OneShotError(CHANGED)
         if any(output.shape != outputs[0].shape for output in outputs[1:]):
             shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
             raise OneShotError(f"the options that are to be mixed give different shapes: {shapes}")
-        watched = () if self.watched is None else self.watched[row]
         if watched or (self.exact and self.weights.requires_grad):
             weights = self.weights[row]
             return _Gates.apply(weights, list(options), runs, watched, inputs, *outputs)  # type: ignore[no-any-return, no-untyped-call]
@@ -115,9 +123,7 @@ class _Gates(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         gradient = gradients[0]
         if _versions(ctx.inputs) != ctx.versions:
-            raise OneShotError(
-                "an input of options that are to be mixed was changed in place; write `x = x + ...` then"
-            )
+            raise OneShotError(CHANGED)
         weights, *outputs = ctx.saved_tensors
         gates = torch.zeros_like(weights)
         for index, output in zip(ctx.runs, outputs, strict=True):
@@ -125,13 +131,15 @@ class _Gates(torch.autograd.Function):
         with torch.no_grad():
             for index in ctx.watched:
                 gates[index] = (ctx.options[index](*ctx.inputs) * gradient).sum()
+        if _versions(ctx.inputs) != ctx.versions:
+            raise OneShotError(CHANGED)
         back = [gradient if weights[index] == 1 else gradient * weights[index] for index in ctx.runs]
         return (gates, None, None, None, None, *back)
 
 
 def _versions(inputs: tuple[Any, ...]) -> list[int]:
-    """What changes when a tensor is changed in place."""
-    return [x._version for x in inputs if isinstance(x, Tensor)]
+    """What changes when a tensor is changed in place; tensors of inference mode do not count it."""
+    return [x._version for x in inputs if isinstance(x, Tensor) and not x.is_inference()]
 
 
 @dataclass(eq=False)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Mapping
+import sys
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
+from itertools import chain
 from typing import Any, Protocol
+from weakref import ref
 
+import torch
 from torch import Tensor, nn
 
 from lanista.errors import OneShotError
@@ -40,11 +45,15 @@ class Source(Protocol):
         """Replace it."""
 
 
+SWAP = "swap_tensor"
+"""The function by which `torch.func.functional_call` takes tensors out of a table and puts them back (torch 2.13)."""
+
+
 class Bound(dict[str, Any]):
     """A module's table of parameters or buffers, some of which are cut from shared tensors whenever they are used.
 
     So they are never stale, whatever an optimizer did in between, and gradients flow to the shared tensors. What is
-    assigned to one of them is written to the shared one.
+    assigned to one of them is written to the shared one; but `torch.func.functional_call` leaves that alone.
 
     Args:
         table: as it was.
@@ -56,16 +65,20 @@ class Bound(dict[str, Any]):
         super().__init__(table)
         self.parts, self.buffers = dict(parts), buffers
         self.borrowed: dict[str, Tensor] = {}
+        self._swapped: dict[str, Tensor] = {}
+        self._given: dict[str, ref[Tensor]] = {}
 
     def __getitem__(self, name: str) -> Any:
         part = self.parts.get(name)
         if part is None:
             return super().__getitem__(name)
-        if not self.buffers:
-            return part.read()
+        if name in self._swapped:
+            return self._swapped[name]
         if name in self.borrowed:
             return self.borrowed[name]
-        return part.view()
+        value = part.view() if self.buffers else part.read()
+        self._given[name] = ref(value)
+        return value
 
     def get(self, name: str, default: Any = None) -> Any:
         return self[name] if name in self else default  # noqa: SIM401 (which would call this method)
@@ -74,6 +87,12 @@ class Bound(dict[str, Any]):
         part = self.parts.get(name)
         if part is None or not isinstance(value, Tensor):
             super().__setitem__(name, value)
+        elif sys._getframe(1).f_code.co_name == SWAP:
+            self._swapped.pop(name, None)
+            if name not in self._given or self._given[name]() is not value:
+                self._swapped[name] = value
+        elif name in self._swapped:
+            self._swapped[name] = value
         elif name in self.borrowed:
             self.borrowed[name] = value
         else:
@@ -116,6 +135,31 @@ class Bound(dict[str, Any]):
         borrowed, self.borrowed = self.borrowed, {}
         for name, value in borrowed.items():
             self.parts[name].write(value)
+
+
+class Moored:
+    """Takes the place of a path's `_apply`, by which torch moves and converts a module: it must stay as it is.
+
+    A copy of the path, which has tensors of its own, can be moved.
+
+    Args:
+        model: the path.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+
+    def __call__(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+        with torch.no_grad():
+            if any(fn(tensor) is not tensor for tensor in chain(self._model.parameters(), self._model.buffers())):
+                raise OneShotError(
+                    "a path shares its tensors with the supernet and is not moved or converted by itself; call "
+                    "supernet.to(...), or take supernet.inherit(architecture), a model of its own"
+                )
+        return self._model
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Callable[..., nn.Module]:
+        return partial(type(self._model)._apply, memo[id(self._model)])
 
 
 def bind(module: nn.Module, parts: Mapping[str, Source], *, buffers: bool = False) -> None:

@@ -8,11 +8,15 @@ depend on what else was chosen: `layers.2[block=conv].0.weight`. Three rules mak
 * a candidate of a question is called by its name, too: `body[block=conv]`;
 * a repetition, or a candidate in a `Cell`, by its own name alone, wherever its place in the list is.
 
+A candidate that is there whatever is chosen, because it is also a part of something else or a candidate of another
+question, stands for one thing in all models: for what it is where it is not chosen.
+
 What a plain `choice` builds of two classes shares a tensor where its name, and the class that holds it, are the same.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -96,18 +100,83 @@ class Placed:
         return "".join(f"[{mark}]" for mark in reversed(self.marks))
 
 
+@dataclass
+class Given:
+    """A module that can be chosen.
+
+    Attributes:
+        module: kept, so that its id stays its own.
+        places: where it can be, as a name that no other module has, and as candidates say it.
+    """
+
+    module: nn.Module
+    places: dict[str, str]
+
+
 class Path(Fixed):
     """A `Fixed` that remembers which modules are parts of which questions, and may have parts already.
 
     Attributes:
         placed: by id of the module.
         entries: by id of a tensor that is a slice: itself, and which entries it has.
+        common: what modules stand for that may be there without being chosen, by where they can be chosen.
+        loose: the same, as this model shows it; complete once all its slots were looked at.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.placed: dict[int, Placed] = {}
         self.entries: dict[int, tuple[object, Entries]] = {}
+        self.common: dict[str, str] = {}
+        self.loose: dict[str, str] = {}
+        self._given: dict[int, Given] = {}
+        self._counts: Counter[str] = Counter()
+
+    def given(self, place: str, module: object) -> None:
+        if not isinstance(module, nn.Module):
+            return
+        known = self._given.setdefault(id(module), Given(module, {}))
+        if place in known.places.values():
+            return
+        prefix = self.scope.prefix
+        name = place if place.startswith(prefix) else prefix + place
+        self._counts[name] += 1  # questions at several places may have one label
+        name += f"#{self._counts[name]}" if self._counts[name] > 1 else ""
+        before = self._free(known)
+        known.places[name] = place
+        if before:
+            self.loose |= dict.fromkeys([*before, name], before[0])
+
+    def met(self, module: nn.Module, path: str) -> None:
+        """Learn where a module is in the model, other than among the options of a question."""
+        known = self._given.get(id(module))
+        if known is None:
+            return
+        marked = self.placed[id(module)].marked if id(module) in self.placed else ""
+        plain = "".join(path.rsplit(marked, 1)) if marked else path
+        for name in self._free(known):
+            if self.loose.get(name, name) in known.places:
+                self.loose[name] = plain
+
+    def stands(self, module: nn.Module) -> str | None:
+        """What a module stands for, if it may be there without being chosen."""
+        known = self._given.get(id(module))
+        earlier = ""
+        for name, place in () if known is None else known.places.items():
+            if name in self.common:
+                return self.common[name] + earlier
+            if place in self.marks(module):
+                earlier = f"[{place}]{earlier}"
+        return None
+
+    def marks(self, module: nn.Module) -> list[str]:
+        """The questions to which a module is the answer, the innermost first."""
+        return self.placed[id(module)].marks if id(module) in self.placed else []
+
+    def _free(self, known: Given) -> list[str]:
+        """Where a module can be chosen, and is not."""
+        marks = self.marks(known.module)
+        return [name for name, place in known.places.items() if place not in marks]
 
     def part(self, place: str, build: Callable[[], T], *, moves: bool = False) -> T:
         module = super().part(place, build, moves=moves)
@@ -173,6 +242,10 @@ class Mixing(Path):
     def visits(self, parts: Any, chosen: Any, *, once: Any = None) -> list[Any]:
         return list(parts)
 
+    def _free(self, known: Given) -> list[str]:
+        """All: what is chosen is a mixture, never a module."""
+        return list(known.places)
+
     def finish(self, labels: Any) -> None:
         """Some questions are not asked: a cell's, where it is mixed."""
 
@@ -209,6 +282,9 @@ def _slots(module: nn.Module, where: _Where, context: Path, seen: set[int]) -> I
     if id(module) in seen:
         return
     seen.add(id(module))
+    stands = context.stands(module)
+    if stands is not None:
+        where = where._replace(path=stands)
     if isinstance(module, Whole):
         for addition, part in module.parts().items():
             path = where.path + addition
@@ -227,6 +303,7 @@ def _slots(module: nn.Module, where: _Where, context: Path, seen: set[int]) -> I
             yield from _slots(child, where, context, seen)
             continue
         below = _Where(where.within(segment), where.owner)
+        context.met(child, below.path)
         if parametrized and segment == "parametrizations":
             for role, list_ in child.named_children():
                 yield from _slots(list_, _Where(below.within(role), (module, role)), context, seen)

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from lanista.errors import OneShotError
 from lanista.model import ModelSpace
-from lanista.oneshot.binding import Bound, bind, flatten
+from lanista.oneshot.binding import Bound, Moored, bind, flatten
 from lanista.oneshot.identity import Key, Path, Slot, slots
 from lanista.oneshot.slices import Layout, Part, window
 from lanista.oneshot.survey import Survey, survey
@@ -50,7 +50,9 @@ class Supernet(nn.Module):
     models' constructors draw them, from torch's global generator.
 
     Buffers that a constructor computes from the architecture, such as position indices or drop-path rates, are not
-    shared: each path has its own.
+    shared: each path has its own. So have plain attributes, which are part of no state: tensors that are drawn at
+    random are the same in each path of one architecture, and not those that `space.build` would draw; and what is
+    computed from weights, such as their deviation, is that of some random weights, not of the shared ones.
 
     Args:
         space: the models.
@@ -67,8 +69,9 @@ class Supernet(nn.Module):
     def __init__(self, space: ModelSpace, *, include: Iterable[Mapping[str, Value]] = ()) -> None:
         super().__init__()
         self.space = space
+        self._common: dict[str, str] = {}
         found = survey(space, [space.decisions.validate(architecture) for architecture in include], self)
-        self._private = found.private
+        self._private, self._common = found.private, found.common
         self._shared = _named(found)
         self._fill(found)
 
@@ -77,7 +80,7 @@ class Supernet(nn.Module):
 
         It is in the supernet's mode (`train` or `eval`). Gradients arrive in the supernet's parameters, running
         statistics in its buffers, and it sees what an optimizer does to them. Give `supernet.parameters()` to
-        optimizers, not the path's; use `inherit` for a model of its own.
+        optimizers, not the path's, and move the supernet, not the path; use `inherit` for a model of its own.
 
         Args:
             architecture: in any form that `SearchSpace.validate` reads.
@@ -88,6 +91,7 @@ class Supernet(nn.Module):
         """
         model, context = self.skeleton(self.space.decisions.validate(architecture), Path)
         self.bind(model, context)
+        vars(model)["_apply"] = Moored(model)
         return model.train(self.training)
 
     def inherit(self, architecture: Mapping[str, Value]) -> nn.Module:
@@ -174,21 +178,25 @@ class Supernet(nn.Module):
     def skeleton(self, architecture: Architecture, kind: type[K]) -> tuple[nn.Module, K]:
         """A model whose weights are not filled, and the context that answered while it was built.
 
-        No random numbers are drawn. `kind` is the context's class; the architecture is canonical, and may have more
-        labels.
+        torch's generator is left as it was; what a constructor draws beside weights is the same in each model.
+        `kind` is the context's class; the architecture is canonical, and may have more labels.
         """
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):
             try:
+                torch.manual_seed(0)
                 with _Unfilled():
                     return self.model(architecture, kind)
-            except UNBUILDABLE:  # a constructor that computes something of its weights
+            except (_Read, *UNBUILDABLE):  # a constructor that computes something of its weights
+                torch.manual_seed(0)
                 return self.model(architecture, kind)
 
     def model(self, architecture: Architecture, kind: type[K]) -> tuple[nn.Module, K]:
         """The same with weights, drawn from torch's generator."""
         with torch.enable_grad(), self.space.answers(architecture, kind) as context:
             model = self.space.create()
-        return model, cast(K, context)
+        known = cast(K, context)
+        known.common = self._common
+        return model, known
 
     def _part(self, slot: Slot) -> Part | None:
         """What a place takes; None where each model has its own."""
@@ -275,12 +283,27 @@ RANDOM = frozenset(
 """Methods that fill weights with random numbers, which nobody needs where they are replaced."""
 
 
+READS = frozenset({"item", "tolist", "numpy", "__bool__", "__float__", "__int__"})
+"""Methods that make plain numbers of tensors."""
+
+
+class _Read(Exception):
+    """A constructor asks for the value of something that was computed from weights."""
+
+
 class _Unfilled(TorchFunctionMode):
-    """Leaves weights as memory was: constructors are quick, and what they compute otherwise is right."""
+    """Leaves weights as memory was: constructors are quick, and what they compute otherwise is right.
+
+    Tensors that are no parameters are filled: nobody may replace them.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(func, "__name__", None) in RANDOM:
+        name = getattr(func, "__name__", None)
+        if name in RANDOM:
             tensor = args[0] if args else kwargs["tensor"]
-            # `nn.init.trunc_normal_` draws again until all numbers are within its bounds (torch 2.13).
-            return tensor.zero_() if func is Tensor.normal_ else tensor
+            if isinstance(tensor, nn.Parameter):
+                # `nn.init.trunc_normal_` draws again until all numbers are within its bounds (torch 2.13).
+                return tensor.zero_() if func is Tensor.normal_ else tensor
+        elif name in READS and args and args[0].requires_grad:
+            raise _Read
         return func(*args, **(kwargs or {}))

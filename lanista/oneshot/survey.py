@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -18,12 +19,17 @@ from lanista.model import ModelSpace
 from lanista.oneshot.identity import Key, Mixing, Path, Slot, slots
 from lanista.oneshot.slices import Entries, Layout, cut, layout
 from lanista.space.decision import Decision
-from lanista.space.domain import Architecture, Value, is_number, key
+from lanista.space.domain import Architecture, Categorical, Value, is_number, key
 from lanista.space.probe import UNBUILDABLE
 from lanista.space.search import SearchSpace
 
+logger = logging.getLogger("lanista")
+
 OPTIONS = 16
-"""How many values of a decision are tried."""
+"""How many values of a decision are tried, of numbers and subsets: those at the ends, as for sizes."""
+
+NAMES = 512
+"""The same of other values, each of which may build a layer of its own."""
 
 PATIENCE = 30
 """How many random models in a row must bring nothing new."""
@@ -64,6 +70,7 @@ class Survey:
         private: buffers that each model computes for itself.
         learns: the tensors that some model trains.
         cover: models that together have all tensors, and which of them each has, at the greatest size that was met.
+        common: what modules stand for that may be there without being chosen, by where they can be chosen.
     """
 
     shapes: dict[Key, tuple[int, ...]] = field(default_factory=dict)
@@ -71,17 +78,20 @@ class Survey:
     private: set[Key] = field(default_factory=set)
     learns: set[Key] = field(default_factory=set)
     cover: list[tuple[Plan, set[Key]]] = field(default_factory=list)
+    common: dict[str, str] = field(default_factory=dict)
 
 
 class _Surveyor:
     """Keeps what was found.
 
     Attributes:
+        loose: as `common` of a survey, with what was met since.
         raised: how often each tensor was met again as large as it is known, since `raised` was cleared and it grew.
     """
 
-    def __init__(self, builder: Builder) -> None:
-        self.found = Survey()
+    def __init__(self, builder: Builder, common: Mapping[str, str]) -> None:
+        self.found = Survey(common=dict(common))
+        self.loose = dict(common)
         self._builder = builder
         self._realised: dict[Key, tuple[int, Plan]] = {}
         self._widest: dict[Key, tuple[Tensor, Entries]] = {}
@@ -90,6 +100,7 @@ class _Surveyor:
     def visit(self, plan: Plan) -> tuple[bool, Path]:
         """Build a model; whether it had something new, and the context that answered."""
         model, context = self._builder.skeleton(*plan)
+        context.common = self.found.common
         new, known = False, set[int]()
         doubtful: list[Key] = []
         for slot in slots(model, context):
@@ -119,6 +130,7 @@ class _Surveyor:
                 doubtful.append(slot.key)
         if any(name not in self.found.private for name in doubtful):
             self._settle(plan, doubtful)
+        self.loose = {**context.loose, **self.loose}
         return new, context
 
     def _agrees(self, slot: Slot) -> bool:
@@ -141,6 +153,7 @@ class _Surveyor:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 model, context = self._builder.model(*plan)
+            context.common = self.found.common
             values.append({slot.key: slot.tensor for slot in slots(model, context) if slot.buffer})
         self.found.private.update(name for name in doubtful if torch.equal(values[0][name], values[1][name]))
 
@@ -156,8 +169,28 @@ class _Surveyor:
 
 
 def survey(space: ModelSpace, include: Sequence[Architecture], builder: Builder) -> Survey:
-    """Build models until they bring nothing new."""
-    surveyor = _Surveyor(builder)
+    """Build models until they bring nothing new; all over again where one shows that a name depends on a choice."""
+    common: dict[str, str] = {}
+    while True:
+        surveyor = _surveyed(space, include, builder, common)
+        if surveyor.loose == common:
+            return surveyor.result()
+        common = surveyor.loose
+
+
+def _surveyed(
+    space: ModelSpace, include: Sequence[Architecture], builder: Builder, common: Mapping[str, str]
+) -> _Surveyor:
+    surveyor = _Surveyor(builder, common)
+    for decision in space.decisions:
+        if isinstance(decision.domain, Categorical) and decision.domain.size > NAMES and not _is_numeric(decision):
+            logger.warning(
+                "%r has %d values, of which %d were tried for layers that only some build; a path with another one is "
+                "an error then, and can be named: Supernet(space, include=[architecture])",
+                decision.label,
+                decision.domain.size,
+                NAMES,
+            )
     for architecture in include:
         surveyor.visit((architecture, Path))
     decisions = space.decisions
@@ -166,7 +199,7 @@ def survey(space: ModelSpace, include: Sequence[Architecture], builder: Builder)
     if decisions.size <= 2 * PATIENCE and not every:
         for architecture in decisions.grid():
             surveyor.visit((architecture, Path))
-        return surveyor.result()
+        return surveyor
     for architecture in _planned(decisions, met):
         surveyor.visit((architecture, Path))
     random, waited, patience = Random(0), 0, SURE if every else PATIENCE
@@ -180,7 +213,7 @@ def survey(space: ModelSpace, include: Sequence[Architecture], builder: Builder)
         # What was met once by chance says that there may be more like it.
         if waited >= patience and (waited >= DOUBT * patience or all(surveyor.raised.values())):
             break
-    return surveyor.result()
+    return surveyor
 
 
 def _all_at_once(space: SearchSpace, surveyor: _Surveyor) -> tuple[set[tuple[str, Hashable]], set[str]]:
@@ -269,9 +302,10 @@ def _planned(space: SearchSpace, met: set[tuple[str, Hashable]]) -> Iterator[Arc
 
 def _options(decision: Decision) -> list[Value]:
     values = list(decision.domain.grid(OPTIONS))
-    if len(values) > OPTIONS:  # ends and middle: subsets are in the order of their size
-        values = values[: OPTIONS // 2] + values[-OPTIONS // 2 :]
-    return values
+    most = OPTIONS
+    if isinstance(decision.domain, Categorical) and not all(is_number(value) for value in values):
+        most = NAMES
+    return values if len(values) <= most else values[: most // 2] + values[-most // 2 :]
 
 
 def _greatest(values: Sequence[Value]) -> Value:

@@ -121,6 +121,12 @@ class Context(ABC):
         """
         return build()
 
+    def given(self, place: str, module: object) -> None:  # noqa: B027 (most contexts need not know)
+        """Learn of a module that can be chosen at a place, whether it is or not: it may be in the model anyway.
+
+        Of modules that are built only if they are chosen, it is told then.
+        """
+
     def relax(self, label: str, make: Callable[[], R], obstacle: str | None = None) -> R | None:
         """What says how to mix all options of a question; None if one of them is wanted.
 

@@ -85,6 +85,23 @@ def test_an_input_that_is_changed_in_place_is_found_out():
         output.sum().backward()
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("watched", [None, ((1,),)], ids=["mixed", "watched"])
+def test_an_option_that_changes_its_input_is_found_out(order, watched):
+    layers = [(torch.relu_, nn.Identity())[index] for index in order]
+    mixture = Mixture(torch.ones(1, 2, requires_grad=True), watched and ((0,),), watched, exact=bool(watched))
+    with pytest.raises(OneShotError, match=r"changed in place.*F\.relu\(x\)"):
+        mixture.mix(0, layers, X.clone()).sum().backward()
+    alone = Mixture(torch.tensor([[1.0, 0.0]]), ((0,),), exact=True)  # nobody else sees its input
+    assert torch.equal(alone.mix(0, layers, X.clone()), layers[0](X.clone()))
+
+
+def test_inference_mode_counts_no_changes():
+    with torch.inference_mode():
+        x = X.clone()
+        assert torch.equal(Mixture(torch.ones(1, 2)).mix(0, [nn.Identity(), nn.Identity()], x), 2 * x)
+
+
 def test_what_cannot_be_summed_is_refused():
     mixture = Mixture(torch.ones(1, 2))
     with pytest.raises(OneShotError, match=r"different shapes: \(5, 3\), \(3, 5\)"):

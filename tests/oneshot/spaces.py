@@ -264,6 +264,27 @@ def linear():
     return nn.Linear(6, 6)
 
 
+class Common(nn.Module):
+    """Layers that are there whatever is chosen, or candidates of several questions."""
+
+    def __init__(self):
+        super().__init__()
+        shared = linear()
+        self.late = LayerChoice({"stem": shared, "no": nn.Tanh()}, label="late")
+        self.stem = shared
+        self.early = LayerChoice({"stem": lambda: self.stem, "no": nn.Tanh}, label="early")
+        self.inner = LayerChoice({"x": linear(), "y": linear()}, label="inner")
+        self.outer = LayerChoice({"inner": self.inner, "other": linear()}, label="outer")
+        twice = linear()
+        self.first = LayerChoice({"twice": twice, "no": nn.Tanh()}, label="first")
+        self.second = LayerChoice({"own": linear, "twice": twice}, label="second")
+
+    def forward(self, x):
+        for layer in (self.stem, self.early, self.late, self.inner, self.outer, self.first, self.second):
+            x = layer(x)
+        return x
+
+
 class Deep(nn.Module):
     def __init__(self):
         super().__init__()
@@ -370,6 +391,7 @@ LAYERS: dict[str, Callable[[], ModelSpace]] = {
     "Repeat in another loop": lambda: ModelSpace(Looped, example_input=VECTOR),
     "nested at the root": lambda: ModelSpace(nested, example_input=VECTOR),
     "nested": lambda: ModelSpace(Deep, example_input=VECTOR),
+    "common layers": lambda: ModelSpace(Common, example_input=VECTOR),
     "dropout": lambda: ModelSpace(dropped, example_input=VECTOR),
     "widths": lambda: ModelSpace(Widths, example_input=IMAGE),
     "layers and widths": lambda: ModelSpace(Both, example_input=IMAGE),

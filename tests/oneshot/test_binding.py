@@ -49,6 +49,47 @@ def test_what_is_assigned_or_loaded_is_written():
         layer.load_state_dict({"weight": torch.full((4, 3), 8.0), "bias": torch.ones(2)})
 
 
+def test_functional_calls_leave_what_is_shared_alone():
+    whole, layer = bound()
+    before = {name: value.clone() for name, value in whole.state_dict().items()}
+    own = layer(X)
+    for kind in (torch.Tensor.detach, nn.Parameter):
+        given = {name: kind(torch.randn_like(value)).requires_grad_() for name, value in layer.named_parameters()}
+        twice = {name: kind(torch.randn_like(value)) for name, value in layer.named_parameters()}
+        found = torch.func.functional_call(layer, given, X)
+        assert torch.equal(found, nn.functional.linear(X, given["weight"], given["bias"]))
+        found.sum().backward()
+        assert given["weight"].grad.any()
+
+        class Outer(nn.Module):
+            def forward(self, x, layer=layer, twice=twice):
+                return torch.func.functional_call(layer, twice, x) + layer(x)
+
+        outer = Outer()
+        outer.layer = layer
+        named = {f"layer.{name}": value for name, value in given.items()}
+        nested = torch.func.functional_call(outer, named, X)
+        assert torch.equal(nested, nn.functional.linear(X, twice["weight"], twice["bias"]) + found)
+    assert all(torch.equal(value, before[name]) for name, value in whole.state_dict().items())
+    assert whole.weight.grad is None
+    assert torch.equal(layer(X), own)
+    with torch.no_grad():
+        whole.weight += 1
+    assert not torch.equal(layer(X), own)
+
+
+@pytest.mark.parametrize("chunks", [1, 3])
+def test_functional_calls_leave_shared_buffers_alone(chunks):
+    whole, norm = nn.BatchNorm1d(12), nn.BatchNorm1d(6)
+    bind(norm, {"running_mean": Part(whole, "running_mean", (6,), Layout((chunks,)))}, buffers=True)
+    mean = torch.ones(6)
+    torch.func.functional_call(norm, {"running_mean": mean}, torch.zeros(4, 6))
+    torch.testing.assert_close(mean, torch.full((6,), 0.9))
+    assert not whole.running_mean.any()
+    norm(torch.ones(4, 6))
+    assert whole.running_mean.count_nonzero() == 6
+
+
 def test_what_is_not_bound_stays_the_modules_own():
     _, layer = bound()
     layer.scale = nn.Parameter(torch.ones(1))

@@ -1,3 +1,4 @@
+import copy
 from functools import cache
 from pathlib import Path
 
@@ -10,11 +11,25 @@ from lanista import ModelSpace
 from lanista.errors import ArchitectureError, OneShotError
 from lanista.graph import Mutator
 from lanista.hub.block import Attention
-from lanista.nn import LayerChoice, Placeholder
-from lanista.oneshot import Supernet
+from lanista.nn import LayerChoice, Placeholder, Repeat
+from lanista.oneshot import Network, Supernet
 from lanista.space import choice
 from lanista.testing.supernets import SUPERNET_LAWS
-from tests.oneshot.spaces import SEQUENCE, VECTOR, Convolutions, Lists, Tied
+from tests.oneshot.spaces import LAYERS, SEQUENCE, VECTOR, Convolutions, Lists, Tied
+
+
+class Plain(nn.Module):
+    """Attributes that are neither parameters nor buffers."""
+
+    def __init__(self):
+        super().__init__()
+        self.projection = nn.init.normal_(torch.empty(6, 6))
+        self.features = torch.rand(6)
+        self.layer = nn.Linear(6, choice([2, 3], label="width"))
+        self.scale = float(self.layer.weight.std())
+
+    def forward(self, x):
+        return self.layer(x @ self.projection * self.features) / self.scale
 
 
 class Wider(Mutator):
@@ -99,6 +114,40 @@ def test_a_supernet_has_the_widest_tensors_and_shares_them():
     assert small.norm.weight is net.get_parameter("/norm/weight")
 
 
+def test_layers_that_are_there_whatever_is_chosen_are_one_layer_each():
+    space = LAYERS["common layers"]()
+    net = Supernet(space)
+    assert {name for name in net.state_dict() if "weight" in name} == {
+        "/stem/weight",
+        "/inner[inner=x]/weight",
+        "/inner[inner=y]/weight",
+        "/outer[outer=other]/weight",
+        "/first=twice/weight",
+        "/second[second=own]/weight",
+    }
+    for architecture in space.decisions.grid():
+        path = net.path(architecture)
+        assert path.stem.weight is net.get_parameter("/stem/weight")
+        assert path.inner.weight is net.get_parameter(f"/inner[inner={architecture['inner']}]/weight")
+        if "twice" in (architecture["first"], architecture["second"]):
+            layer = path.first if architecture["first"] == "twice" else path.second
+            assert layer.weight is net.get_parameter("/first=twice/weight")
+    assert Network(net).complete
+
+
+def test_layers_that_are_chosen_inside_of_repetitions_stay_apart():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(6, 6)
+            self.more = LayerChoice({"again": self.layer, "no": nn.Identity()}, label="more")
+
+    space = ModelSpace(lambda: Repeat(Block, (1, 2), label="depth"))
+    net = Supernet(space)
+    assert {name for name in net.state_dict() if "weight" in name} == {"/depth=0/layer/weight", "/depth=1/layer/weight"}
+    assert net.path({"depth": 2, "more": "again"})[1].more.weight is net.get_parameter("/depth=1/layer/weight")
+
+
 def test_names_of_the_supernets_own_attributes_are_free():
     net = Supernet(ModelSpace(Lists))
     assert net.get_parameter("/space").shape == (6,)
@@ -132,6 +181,24 @@ def test_errors_say_what_to_do():
         Supernet(ModelSpace(lambda: nn.LazyLinear(3)))
 
 
+def test_plain_attributes_are_drawn_once_for_all():
+    space = ModelSpace(Plain, example_input=VECTOR)
+    net = Supernet(space)
+    paths = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        junk = [torch.full((6, 6), 1e9) for _ in range(20)]
+        del junk  # memory that tensors which are not filled would show
+        paths += [net.path({"width": 3}), net.inherit({"width": 3}), Supernet(space).path({"width": 3})]
+    for path in paths:
+        assert torch.equal(path.projection, paths[0].projection)
+        assert torch.equal(path.features, paths[0].features)
+        assert path.scale == paths[0].scale
+    assert 0.5 < float(paths[0].projection.std()) < 1.5
+    assert 0.1 < paths[0].scale < 0.4  # of weights from -6 ** -0.5 to 6 ** -0.5
+    assert torch.equal(paths[0].eval()(VECTOR), paths[1].eval()(VECTOR))
+
+
 def rare():
     """Whose widest layer is there with one of very many answers."""
     answers = [choice(list(range(16)), label=f"x{i}") for i in range(8)]
@@ -153,6 +220,21 @@ def test_paths_follow_their_supernet_to_another_type():
     assert path(VECTOR.double()).dtype == torch.float64
     assert path.running_mean.dtype == torch.float64
     assert int(path.num_batches_tracked) == 1
+
+
+def test_paths_are_not_moved_by_themselves():
+    net = Supernet(ModelSpace(LayerChoice, {"a": lambda: nn.LSTM(6, 6), "b": lambda: nn.Linear(6, 6)}, label="c"))
+    for name in "ab":
+        path = net.path({"c": name})
+        assert path.to("cpu").float() is path
+        with pytest.raises(OneShotError, match=r"supernet\.to"):
+            path.double()
+        assert copy.deepcopy(path).double()(VECTOR.double())[0].dtype == torch.float64
+        assert net.inherit({"c": name}).double()(VECTOR.double())[0].dtype == torch.float64
+        assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+    sliced = Supernet(ModelSpace(Tied)).path({"width": 4, "body": 0, "tied": True}).to("cpu")
+    with pytest.raises(OneShotError, match=r"supernet\.to"):
+        sliced.bfloat16()
 
 
 def resnet20():

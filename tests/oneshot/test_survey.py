@@ -17,7 +17,7 @@ class Counting:
     def __init__(self, space):
         self.net, self.kinds = Supernet.__new__(Supernet), []
         nn.Module.__init__(self.net)
-        self.net.space = space
+        self.net.space, self.net._common = space, {}
 
     def skeleton(self, architecture, kind):
         self.kinds.append(kind)
@@ -94,6 +94,31 @@ def test_answers_that_are_no_layers_are_met_in_company():
         f"layers.{i}{kind}{norm}.weight" for i in range(6) for kind in "abcd" for norm in "xyz"
     }
     assert all(shape[0] == 9 for shape in found.shapes.values())
+
+
+def named(count):
+    """Two decisions for one of many names, each of which builds a layer of its own."""
+    layers = nn.ModuleDict()
+    for i in range(2):
+        layers[choice([f"{i}/{k}" for k in range(count)], label=f"name{i}")] = nn.Linear(1, 1)
+    return layers
+
+
+def test_each_of_many_names_is_met(caplog):
+    found, kinds = surveyed(ModelSpace(named, 100))
+    assert {key.path for key in found.shapes if "weight" in key.path} == {
+        f"{i}/{k}.weight" for i in range(2) for k in range(100)
+    }
+    assert len(kinds) < 250
+    assert not caplog.records
+
+
+def test_names_that_are_too_many_are_said_to_be(caplog, monkeypatch):
+    monkeypatch.setattr("lanista.oneshot.survey.NAMES", 20)
+    surveyed(ModelSpace(named, 21))
+    messages = [record.getMessage() for record in caplog.records]
+    assert ["include=" in message for message in messages] == [True, True]
+    assert "'name0' has 21 values" in messages[0]
 
 
 def test_buffers_that_are_computed_are_private_and_those_that_are_drawn_are_shared():
