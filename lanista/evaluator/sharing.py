@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lanista.errors import EvaluatorError
 from lanista.evaluator.base import Sharing, Weights
+from lanista.evaluator.framework import is_param_in_hook_signature
 from lanista.evaluator.recalibration import recalibrating
 
 MANY = "the module trains a supernet, and its model stands for many that have different parts."
@@ -112,6 +113,7 @@ class Teaching(Callback):
         self._state: dict[str, Any] | None = None
         self._valid: Iterator[Any] = iter(())
         self.search: Sharing
+        self._step: Callable[..., Any]
 
     @property
     def state_key(self) -> str:
@@ -134,12 +136,13 @@ class Teaching(Callback):
         if self._state is not None:
             self.search.load_state_dict(self._state)
         self._valid = self._batches(self.search.count)
-        step = pl_module.training_step
+        step = self._step = pl_module.training_step
 
         @functools.wraps(step)
         def training_step(*arguments: Any, **named: Any) -> Any:
             return self._train(pl_module, step, arguments, named)
 
+        training_step.__wrapped__ = getattr(step, "__wrapped__", step)  # where Lightning looks what it takes
         pl_module.training_step = training_step
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
@@ -152,7 +155,7 @@ class Teaching(Callback):
             self._stand_in.stand_for(model)
             if hasattr(pl_module, LEARNING):
                 return getattr(pl_module, LEARNING)(batch)
-            return _loss(type(pl_module).training_step(pl_module, *_taken(pl_module, batch, batch_idx)))
+            return _loss(self._step(*_taken(self._step, batch, batch_idx)))
 
         with silent(pl_module), trainer.precision_plugin.train_step_context():
             self.search.learn(valid, loss, optimizer, batch)
@@ -246,15 +249,14 @@ class Recalibrating(Callback):
             for index, batch in enumerate(self._batches if needed else ()):
                 moved = trainer.strategy.batch_to_device(batch)
                 if pl_module.automatic_optimization:
-                    pl_module.training_step(*_taken(pl_module, moved, index))
+                    pl_module.training_step(*_taken(pl_module.training_step, moved, index))
                 else:
                     self._model(moved[0] if isinstance(moved, list | tuple) else moved)
 
 
-def _taken(module: Any, batch: Any, index: int) -> tuple[Any, ...]:
-    """The arguments of a training step, which may do without the batch's number."""
-    code = type(module).training_step.__code__
-    return (batch, index) if code.co_argcount > 2 else (batch,)
+def _taken(step: Callable[..., Any], batch: Any, index: int) -> tuple[Any, ...]:
+    """The arguments of a training step, which may do without the batch's number; as Lightning finds out."""
+    return (batch, index) if is_param_in_hook_signature(step, "batch_idx", min_args=2) else (batch,)
 
 
 def _loss(output: Any) -> Tensor:

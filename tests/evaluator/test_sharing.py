@@ -1,5 +1,6 @@
 """Supernets that are trained by a user's `LightningModule`."""
 
+import functools
 import warnings
 from functools import partial
 
@@ -260,6 +261,33 @@ def test_what_a_model_may_lack_can_be_asked_for():
             assert not hasattr(self.model, "neck")
 
     share(evaluator(Asking), SPOS())
+
+
+def decorated(step):
+    @functools.wraps(step)
+    def decorated_step(*arguments, **named):
+        return step(*arguments, **named)
+
+    return decorated_step
+
+
+class Decorated(Own):
+    training_step = decorated(Own.training_step)
+
+
+class Short(Own):
+    @decorated
+    def training_step(self, batch):
+        return Own.training_step(self, batch, 0)
+
+
+@pytest.mark.parametrize("module", [Decorated, Short])
+def test_a_step_may_be_decorated(module):
+    _, one = share(evaluator(module), DARTS(learning_rate=0.05))
+    _, other = share(evaluator(), DARTS(learning_rate=0.05))
+    assert one.strengths() == other.strengths()
+    model = space().build({"body": "good", "act": "relu"})
+    evaluator(module).score(model, Trial(number=0, architecture={}, seed=1), recalibrate=2)
 
 
 class Lossless(Own):
