@@ -126,13 +126,20 @@ def known(settings: Settings) -> tuple[list[float], list[float]]:
 
 def trust(outcome: dict[str, Any], settings: Settings) -> Trust:
     """The trust report of one run."""
-    name, real = "accuracy with shared weights", "test accuracy in the table"
-    return examine(outcome["shared"], *known(settings), top=TOP, title="One-shot", proxy_name=name, real_name=real)
+    name, real = "minus the loss with shared weights", "test accuracy in the table"
+    return examine(
+        [-value for value in outcome["losses"]],
+        *known(settings),
+        top=TOP,
+        title="One-shot",
+        proxy_name=name,
+        real_name=real,
+    )
 
 
 def judged(outcome: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """What is told of one run."""
-    found, shared = outcome["found"], outcome["shared"]
+    found, (test, _) = outcome["found"], known(settings)
     tests = {dataset: round(table(dataset).query(found, "test")["test"], 2) for dataset in DATASETS}
     kept = (
         "seed",
@@ -150,9 +157,10 @@ def judged(outcome: dict[str, Any], settings: Settings) -> dict[str, Any]:
         "collapse": outcome["collapse"],
         "test": tests,
         "worth": {dataset: worth(dataset, value) for dataset, value in tests.items()},
-        "shared_accuracy": outcome["found_shared"],
-        "shared_mean": round(statistics.fmean(shared), 2),
-        "tau": taus(shared, known(settings)[0]),
+        "found_accuracy": outcome["found_accuracy"],
+        "mean_accuracy": round(statistics.fmean(outcome["accuracies"]), 2),
+        "tau": taus(outcome["accuracies"], test),
+        "tau_loss": taus([-value for value in outcome["losses"]], test),
         "trust": trust(outcome, settings).headline,
     }
 
@@ -174,7 +182,10 @@ def card(name: str, settings: Settings, size: str, outcomes: list[dict[str, Any]
         "test": {
             dataset: told | {"worth": worth(dataset, told["mean"])} for dataset, told in tests.items()
         },
-        "tau": {region: figures([one["tau"][region] for one in runs]) for region in ("all", "top")},
+        **{
+            name: {region: figures([one[name][region] for one in runs]) for region in ("all", "top")}
+            for name in ("tau", "tau_loss")
+        },
         "parameters_tau": taus(parameters, test),
         "random_search": {
             dataset: {str(count): round(random_search(dataset, count), 2) for count in TRAININGS}

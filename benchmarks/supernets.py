@@ -185,7 +185,7 @@ def train(
 
 
 class Judge:
-    """The accuracy of cells with shared weights, in percent, after new statistics of batch normalisation."""
+    """What shared weights say of cells on the validation images, after new statistics of batch normalisation."""
 
     def __init__(self, method: Method, settings: Settings, weights: Images, validation: Images) -> None:
         self._network, self._validation = method.network, validation
@@ -193,19 +193,21 @@ class Judge:
         self._calibration = [weights[0][i * size : (i + 1) * size] for i in range(settings.recalibration)]
 
     @torch.no_grad()
-    def __call__(self, architecture: Architecture) -> float:
+    def __call__(self, architecture: Architecture) -> tuple[float, float]:
+        """Accuracy in percent, and mean loss."""
         self._network.supernet.eval()
         model = self._network.sub(architecture)
         recalibrate(model, self._calibration)
         x, y = self._validation
-        right = sum(int((model(x[i : i + 250]).argmax(1) == y[i : i + 250]).sum()) for i in range(0, len(y), 250))
-        return 100 * right / len(y)
+        scores = torch.cat([model(part) for part in x.split(250)])
+        return 100 * float((scores.argmax(1) == y).float().mean()), float(F.cross_entropy(scores, y))
 
 
 def second(method: Method, judge: Judge, evaluations: int, seed: int) -> Architecture:
-    """The best cell by shared weights that the method's searcher finds: for most of them, evolution."""
+    """The cell with the least loss by shared weights that the method's searcher finds: for most of them, evolution."""
     space = method.network.supernet.space.decisions
-    return ranked(search(method.searcher(), space, judge, evaluations, seed), 1)[0][0]
+    tried = search(method.searcher(), space, lambda architecture: -judge(architecture)[1], evaluations, seed)
+    return ranked(tried, 1)[0][0]
 
 
 def cells(settings: Settings) -> list[Architecture]:
@@ -240,10 +242,11 @@ def run(name: str, seed: int, settings: Settings, place: Path) -> dict[str, Any]
         "peak_mib": round(peak, 1),
         "second_phase": strengths is None,
         "found": found,
-        "found_shared": round(judge(found), 2),
+        "found_accuracy": round(judge(found)[0], 2),
         "strengths": strengths,
         "collapse": collapse(method.network, found, strengths),
-        "shared": [round(score, 2) for score in shared],
+        "accuracies": [round(accuracy, 2) for accuracy, _ in shared],
+        "losses": [round(value, 5) for _, value in shared],
     }
 
 

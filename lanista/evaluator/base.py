@@ -16,6 +16,14 @@ StepLoss: TypeAlias = Callable[[nn.Module, Any], Any]
 """Called with a model and a batch; returns the loss."""
 
 
+class Weights(nn.Module, ABC):
+    """Weights that many models share: a supernet."""
+
+    @abstractmethod
+    def catalogue(self) -> nn.Module:
+        """All parameters in modules like those that they are of, under their names; it cannot be run."""
+
+
 class Sharing(Protocol):
     """What trains shared weights: a one-shot method, once it is started.
 
@@ -72,7 +80,7 @@ class Evaluator(ABC):
             The final metric, or metrics by name; finite numbers.
         """
 
-    def share(self, begin: Callable[[int], Sharing], weights: nn.Module, trial: Trial) -> Sharing:
+    def share(self, begin: Callable[[int], Sharing], weights: Weights, trial: Trial) -> Sharing:
         """Train weights that many models share, in place, by a one-shot method.
 
         Args:

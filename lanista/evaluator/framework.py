@@ -15,13 +15,14 @@ try:
     from lightning.fabric.utilities.exceptions import MisconfigurationException
     from lightning.fabric.utilities.warnings import PossibleUserWarning
     from lightning.pytorch.utilities.model_helpers import is_overridden
+    from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 except ImportError as error:
     raise LanistaError(
         f"Classification, Regression and LightningEvaluator train with Lightning, which cannot be imported ({error}); "
         "install it with: pip install 'lanista[lightning]'"
     ) from error
 
-__all__ = ["MisconfigurationException", "is_overridden", "pl", "quiet", "torchmetrics"]
+__all__ = ["MisconfigurationException", "is_overridden", "is_param_in_hook_signature", "pl", "quiet", "torchmetrics"]
 
 LOGGERS = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning", "lightning_fabric")
 """Loggers of Lightning, of all levels below warnings: advertisements, and what it says of devices at each start.

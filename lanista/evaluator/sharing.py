@@ -8,7 +8,7 @@ schedulers, clipping and precision are Lightning's business, as ever.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,32 +16,82 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from lanista.errors import EvaluatorError
-from lanista.evaluator.base import Sharing
+from lanista.evaluator.base import Sharing, Weights
+from lanista.evaluator.framework import is_param_in_hook_signature
 from lanista.evaluator.recalibration import recalibrating
+
+MANY = "the module trains a supernet, and its model stands for many that have different parts."
+"""What a user may not have thought of."""
+
+SHOWN = 5
+"""How many names a message has at most."""
 
 LEARNING = "architecture_loss"
 """The method by which a module says what the architecture is learnt by, where that is not its training step's loss."""
 
 
 class StandIn(nn.Module):
-    """Stands for whichever model of a supernet is run now; its parameters are the supernet's.
+    """Stands for whichever model of a supernet is run now.
+
+    Its modules and parameters are those of the supernet's catalogue: the parameters are the shared ones themselves, in
+    modules of their kinds and under their names, for optimizers and the like. All else, its parts that are called and
+    its methods, are those of the model that runs.
 
     Args:
         weights: the supernet.
     """
 
-    def __init__(self, weights: nn.Module) -> None:
+    def __init__(self, weights: Weights) -> None:
         super().__init__()
-        self.weights = weights
-        self._running: list[nn.Module] = []  # a list, so that the model is no part of this one
+        self._whole = [weights.catalogue()]  # lists, so that the models are no parts of this one
+        self._weights, self._running = [weights], list[nn.Module]()
+        self._modules, self._parameters = self._whole[0]._modules, self._whole[0]._parameters
+        self._hooks = self._hooked()
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """What the model of now gives."""
+        if not self._running:
+            raise EvaluatorError(f"no model runs before the first training step; {MANY}")
         return self._running[0](*inputs, **named)
 
     def stand_for(self, model: nn.Module) -> None:
         """Run this model from now on."""
         self._running[:] = [model]
+
+    def check(self) -> None:
+        """Raise EvaluatorError where a part has a hook, which would not see what the models do."""
+        if self._hooked() != self._hooks:
+            raise EvaluatorError(
+                f"hooks were registered at parts of the model, and would not be called; {MANY} Let forward return what "
+                "is needed, or register the hook at the model itself"
+            )
+
+    def __getattr__(self, name: str) -> Any:
+        known = vars(self)
+        models = [] if name.startswith("__") else known.get("_running") or known.get("_whole", [])
+        if not models:
+            return super().__getattr__(name)
+        try:
+            return getattr(models[0], name)
+        except AttributeError as error:
+            raise AttributeError(f"{error}; {MANY}") from error
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_hooks" in vars(self) and isinstance(value, Tensor | nn.Module):
+            raise EvaluatorError(
+                f"{name!r} of the model cannot be set: its models are built by the space; {MANY} Let the space build it"
+            )
+        super().__setattr__(name, value)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> StandIn:
+        """Move, or convert, the shared tensors."""
+        self._weights[0]._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def _hooked(self) -> int:
+        """How many hooks there are at parts of the model."""
+        tables = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+        return sum(len(vars(part)[name]) for part in self.modules() if part is not self for name in tables)
 
 
 class Teaching(Callback):
@@ -63,6 +113,7 @@ class Teaching(Callback):
         self._state: dict[str, Any] | None = None
         self._valid: Iterator[Any] = iter(())
         self.search: Sharing
+        self._step: Callable[..., Any]
 
     @property
     def state_key(self) -> str:
@@ -80,15 +131,18 @@ class Teaching(Callback):
             raise EvaluatorError("how many steps there will be is not known; give max_epochs or max_steps")
         self.search = self._begin(int(steps) * trainer.accumulate_grad_batches)
         check(self.search, pl_module)
+        self._stand_in.check()
+        complete(trainer.optimizers, self._stand_in)
         if self._state is not None:
             self.search.load_state_dict(self._state)
         self._valid = self._batches(self.search.count)
-        step = pl_module.training_step
+        step = self._step = pl_module.training_step
 
         @functools.wraps(step)
         def training_step(*arguments: Any, **named: Any) -> Any:
             return self._train(pl_module, step, arguments, named)
 
+        training_step.__wrapped__ = getattr(step, "__wrapped__", step)  # where Lightning looks what it takes
         pl_module.training_step = training_step
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
@@ -101,7 +155,7 @@ class Teaching(Callback):
             self._stand_in.stand_for(model)
             if hasattr(pl_module, LEARNING):
                 return getattr(pl_module, LEARNING)(batch)
-            return _loss(type(pl_module).training_step(pl_module, *_taken(pl_module, batch, batch_idx)))
+            return _loss(self._step(*_taken(self._step, batch, batch_idx)))
 
         with silent(pl_module), trainer.precision_plugin.train_step_context():
             self.search.learn(valid, loss, optimizer, batch)
@@ -151,6 +205,19 @@ def check(search: Sharing, module: Any) -> None:
         )
 
 
+def complete(optimizers: Sequence[Any], model: nn.Module) -> None:
+    """Raise EvaluatorError, with their names, where parameters of a model that are not frozen have no optimizer."""
+    trained = {id(weight) for optimizer in optimizers for group in optimizer.param_groups for weight in group["params"]}
+    missing = [n for n, weight in model.named_parameters() if weight.requires_grad and id(weight) not in trained]
+    if missing:
+        more = "" if len(missing) <= SHOWN else f" and {len(missing) - SHOWN} more"
+        raise EvaluatorError(
+            f"configure_optimizers leaves out {len(missing)} of the model's parameters: "
+            f"{', '.join(missing[:SHOWN])}{more}; {MANY} Give all to an optimizer, such as "
+            "self.model.parameters(), or freeze them: requires_grad_(False)"
+        )
+
+
 @contextmanager
 def silent(module: Any) -> Iterator[None]:
     """Let what a module logs go nowhere."""
@@ -182,15 +249,14 @@ class Recalibrating(Callback):
             for index, batch in enumerate(self._batches if needed else ()):
                 moved = trainer.strategy.batch_to_device(batch)
                 if pl_module.automatic_optimization:
-                    pl_module.training_step(*_taken(pl_module, moved, index))
+                    pl_module.training_step(*_taken(pl_module.training_step, moved, index))
                 else:
                     self._model(moved[0] if isinstance(moved, list | tuple) else moved)
 
 
-def _taken(module: Any, batch: Any, index: int) -> tuple[Any, ...]:
-    """The arguments of a training step, which may do without the batch's number."""
-    code = type(module).training_step.__code__
-    return (batch, index) if code.co_argcount > 2 else (batch,)
+def _taken(step: Callable[..., Any], batch: Any, index: int) -> tuple[Any, ...]:
+    """The arguments of a training step, which may do without the batch's number; as Lightning finds out."""
+    return (batch, index) if is_param_in_hook_signature(step, "batch_idx", min_args=2) else (batch,)
 
 
 def _loss(output: Any) -> Tensor:

@@ -7,7 +7,7 @@ from typing import final
 
 from torch import nn
 
-from lanista.evaluator.base import Evaluator, Sharing
+from lanista.evaluator.base import Evaluator, Sharing, Weights
 from lanista.evaluator.training import Training
 from lanista.trial import Trial
 
@@ -35,7 +35,7 @@ class Trained(Evaluator):
         self.training.rehearse(model, trial, self)
 
     @final
-    def share(self, begin: Callable[[int], Sharing], weights: nn.Module, trial: Trial) -> Sharing:
+    def share(self, begin: Callable[[int], Sharing], weights: Weights, trial: Trial) -> Sharing:
         return self.training.share(begin, weights, trial)
 
     @final

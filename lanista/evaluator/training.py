@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lanista.errors import EvaluatorError
-from lanista.evaluator.base import Sharing
+from lanista.evaluator.base import Sharing, Weights
 from lanista.evaluator.cycle import cycle
 from lanista.evaluator.data import TRAIN, VAL, Data, Draws
 from lanista.evaluator.distributed import Ranks, processes
@@ -31,6 +31,9 @@ from lanista.trial import Trial
 
 CHECKPOINT = "last.ckpt"
 """The file in a trial's folder that an interrupted training goes on from."""
+
+WEIGHTS = "/supernet"
+"""Under what name a module has the weights that many models share; no attribute is called so."""
 
 QUIET: dict[str, Any] = {
     "logger": False,
@@ -143,10 +146,10 @@ class Training:
         model.zero_grad(set_to_none=True)
         return journal.finish()
 
-    def share(self, begin: Callable[[int], Sharing], weights: nn.Module, trial: Trial) -> Sharing:
+    def share(self, begin: Callable[[int], Sharing], weights: Weights, trial: Trial) -> Sharing:
         """Train `weights`, which many models share, in place; see `Evaluator.share`."""
         with quiet():
-            arguments = self._arguments(trial)
+            arguments = self._arguments(trial, num_sanity_val_steps=0)
             if processes(arguments):
                 raise EvaluatorError(
                     "shared weights are trained on one device here; for several use a loop of your own under torchrun, "
@@ -159,8 +162,10 @@ class Training:
             alone = replace(self, monitor=None, mode=None, keep_weights=False)
             journal = alone._journal(stand_in, trial.report, draws, trial.seed, file)
             arguments["callbacks"] = [*arguments["callbacks"], teaching, journal]
+            module = self._module(stand_in)
+            module.add_module(WEIGHTS, weights)  # all that a checkpoint needs; of the model are only the parameters
             trainer = pl.Trainer(**{**arguments, "enable_checkpointing": True})
-            self._run(trainer, self._module(stand_in), draws, str(file) if file is not None and file.exists() else None)
+            self._run(trainer, module, draws, str(file) if file is not None and file.exists() else None)
             weights.zero_grad(set_to_none=True)
         return teaching.search
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,7 +16,7 @@ from torch.utils._pytree import tree_map
 
 from lanista.errors import OneShotError
 from lanista.evaluator.cycle import cycle
-from lanista.evaluator.recalibration import recalibrate
+from lanista.evaluator.recalibration import recalibrating
 from lanista.evaluator.task import seed_all
 
 Criterion: TypeAlias = Callable[[Any, Any], Tensor]
@@ -77,9 +79,7 @@ class Fitting:
 
     def batches(self, epoch: int) -> Iterator[tuple[Any, Any]]:
         """The training batches of an epoch, each with a validation batch, or None where there are none."""
-        seed_all((self.seed + epoch) % 2**32)
-        for generator in _generators(self.train):
-            generator.manual_seed(self.seed + epoch)
+        self._reseed(epoch)
         valid = itertools.repeat(None) if self.valid is None else cycle(self.valid, epoch * self.steps, self.seed)
         for train, other in zip(self.train, valid, strict=False):
             yield self._moved(train), None if other is None else self._moved(other)
@@ -105,16 +105,50 @@ class Fitting:
 
     def prepare(self, model: nn.Module) -> None:
         """Compute the statistics of batch normalisation for this model's part of the weights."""
-        seed_all(self.seed)
-        batches = (_pair(self._moved(batch))[0] for batch in itertools.islice(self.train, self.recalibrated))
-        recalibrate(model, batches)
+        if not self.recalibrated:
+            return
+        with recalibrating(model) as needed:
+            for inputs in self._calibration if needed else ():
+                model(inputs)
 
-    def save(self, folder: Path, state: dict[str, Any]) -> None:
+    @cached_property
+    def _calibration(self) -> list[Any]:
+        """The inputs of the first training batches of an epoch that nothing was drawn in before."""
+        self._reseed(0)
+        return [_pair(self._moved(batch))[0] for batch in itertools.islice(self.train, self.recalibrated)]
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """In this block, models may be prepared and scored; the supernet's own statistics are as before afterwards."""
+        kept = [(buffer, buffer.clone()) for buffer in self.weights.buffers()]
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, value in kept:
+                    buffer.copy_(value)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What must be the same in a search that goes on."""
+        groups = [{n: v for n, v in group.items() if n != "params"} for group in self.optimizer.param_groups]
+        return {
+            "optimizer": f"{type(self.optimizer).__name__} {groups}",
+            "scheduler": type(self.scheduler).__name__,
+        }
+
+    def _reseed(self, epoch: int) -> None:
+        seed_all((self.seed + epoch) % 2**32)
+        for generator in _generators(self.train):
+            generator.manual_seed(self.seed + epoch)
+
+    def save(self, folder: Path, state: dict[str, Any], identity: dict[str, str]) -> None:
         """Write all that the search needs to go on; what was there is replaced at once."""
         folder.mkdir(parents=True, exist_ok=True)
         aside = folder / f"{CHECKPOINT}.tmp"
         scheduler = None if self.scheduler is None else self.scheduler.state_dict()
         content = {
+            "identity": identity,
             "method": state,
             "weights": self.weights.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -123,7 +157,7 @@ class Fitting:
         torch.save(content, aside)
         aside.replace(folder / CHECKPOINT)
 
-    def load(self, folder: Path) -> dict[str, Any] | None:
+    def load(self, folder: Path, identity: dict[str, str]) -> dict[str, Any] | None:
         """Go on from what `save` wrote; returns the method's state, or None where there is none.
 
         Raises:
@@ -133,6 +167,9 @@ class Fitting:
         if not file.exists():
             return None
         content = torch.load(file, map_location=self.device, weights_only=True)
+        other = [f"{n} {v}, not {identity[n]}" for n, v in content["identity"].items() if v != identity[n]]
+        if other:
+            raise OneShotError(f"{file} is of another search, with {'; '.join(other)}; give another folder")
         try:
             self.weights.load_state_dict(content["weights"])
             self.optimizer.load_state_dict(content["optimizer"])

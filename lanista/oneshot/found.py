@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ class Found:
         history: what was noted in each epoch: steps, metrics, strengths of options.
         options: what the options are called whose strengths the history has; `lanista.draw.strengths` takes both.
         warnings: why the result should be doubted, if something says so.
+        tried: all architectures that were compared, in order, with their scores.
         prepare: what `model` does to a model with inherited weights, such as recalibration.
     """
 
@@ -39,6 +41,7 @@ class Found:
     options: dict[str, list[str]]
     warnings: list[str]
     prepare: Callable[[nn.Module], None] = field(repr=False, default=lambda model: None)
+    tried: list[tuple[Architecture, float]] = field(repr=False, default_factory=list)
 
     @property
     def best(self) -> Architecture:
@@ -58,13 +61,18 @@ class Found:
 
     def save(self, file: str | Path, rank: int = 0) -> Path:
         """Write an architecture as JSON, label -> choice; `space.build(json.loads(text))` builds it."""
+        if not 0 <= rank < len(self.architectures):
+            raise OneShotError(f"rank is {rank!r}, and {len(self.architectures)} architectures were found, from 0")
         target = Path(file)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(self.architectures[rank], indent=1) + "\n", encoding="utf-8")
         return target
 
     def __str__(self) -> str:
-        lines = [f"{len(self.architectures)} architectures, the best first, by shared weights on validation data:"]
+        how = f"the best of {len(self.tried)}, by shared weights on validation data:"
+        if all(map(math.isnan, self.scores)):
+            how = "the best first by what the method learnt; they were not compared on validation data:"
+        lines = [f"{len(self.architectures)} architectures, {how}"]
         lines += [f"  {score:.4g}  {_brief(a)}" for score, a in zip(self.scores, self.architectures, strict=True)]
         lines += [f"  warning: {warning}" for warning in self.warnings]
         lines.append("Shared weights rank, they do not measure: train the best few by themselves before you believe it")
@@ -77,11 +85,11 @@ def _brief(architecture: Architecture, most: int = 100) -> str:
 
 
 def ranked(pairs: Sequence[tuple[Architecture, float]], k: int) -> list[tuple[Architecture, float]]:
-    """The `k` pairs with the greatest scores, each architecture once; the first ones of equal scores."""
+    """The `k` pairs with the greatest scores, each architecture once; the first ones of equal scores, NaN last."""
     unique: dict[str, tuple[Architecture, float]] = {}
     for architecture, score in pairs:
         unique.setdefault(json.dumps(architecture, sort_keys=True), (architecture, score))
-    return sorted(unique.values(), key=lambda pair: -pair[1])[:k]
+    return sorted(unique.values(), key=lambda pair: math.inf if math.isnan(pair[1]) else -pair[1])[:k]
 
 
 def search(

@@ -83,8 +83,13 @@ def save(supernet: Supernet, file: Path) -> None:
 
 
 @lru_cache(maxsize=1)
-def load(space: ModelSpace, file: Path) -> Supernet:
+def load(space: ModelSpace, file: Path, stamp: int = 0) -> Supernet:
     """A supernet of `space` with the weights of a file, on the CPU; kept for as long as no other is loaded.
+
+    Args:
+        space: the models.
+        file: as `save` wrote it.
+        stamp: tells contents of one file from each other, such as the time of its last change.
 
     Raises:
         OneShotError: the file has other tensors.

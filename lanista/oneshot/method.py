@@ -63,6 +63,7 @@ class Method(ABC):
         mixes: whether it needs all decisions to be mixed; see `Network`.
         learns: whether it takes a validation batch in each step.
         plain: whether it makes one pass in a step, and does not look at its loss.
+        ranks: whether architectures can be compared by the shared weights.
         network: of the supernet; there after `start`.
         count: how many steps were made.
         judge: says how good a model is on a batch, greater is better, where that is known to a search: `fit` sets it to
@@ -73,6 +74,7 @@ class Method(ABC):
     mixes = False
     learns = False
     plain = False
+    ranks = True
     judge: Judge | None
     history: list[dict[str, Any]]
     network: Network
@@ -274,11 +276,21 @@ class Method(ABC):
             folder: where the search is kept. Called again with the same arguments, it goes on from its last epoch.
             k: how many architectures are returned.
             evaluations: how many architectures `searcher()` may try.
-            recalibrated: by how many training batches the statistics of batch normalisation are computed.
+            recalibrated: by how many training batches the statistics of batch normalisation are computed anew; 0: they
+                are those that the training left.
 
         Raises:
-            OneShotError: data, method and space do not fit together.
+            OneShotError: data, method and space do not fit together; the folder has another search; or the training
+                diverged, so that the loss is no finite number.
         """
+        for name, value, least in (
+            ("epochs", epochs, 1),
+            ("k", k, 1),
+            ("evaluations", evaluations, 1),
+            ("recalibrated", recalibrated, 0),
+        ):
+            if not is_integer(value) or value < least:
+                raise OneShotError(f"{name} is {value!r}; give an integer of at least {least}")
         if isinstance(space, ModelSpace):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
@@ -290,7 +302,14 @@ class Method(ABC):
         self.start(supernet, steps=epochs * fitting.steps, seed=seed)
         self.judge = None if metric is None else fitting.batch_metric
         home = None if folder is None else Path(folder)
-        state = None if home is None else fitting.load(home)
+        identity = {
+            "method": repr(self),
+            "space": supernet.space.decisions.fingerprint,
+            "seed": str(seed),
+            "epochs": str(epochs),
+            **fitting.identity,
+        }
+        state = None if home is None else fitting.load(home, identity)
         if state is not None:
             self.load_state_dict(state)
         for epoch in range(self.count // fitting.steps, epochs):
@@ -301,10 +320,15 @@ class Method(ABC):
             ]
             if plan is not None:
                 plan.step()
+            if not math.isfinite(sum(losses)):
+                raise OneShotError(
+                    f"the loss of epoch {epoch + 1} is {sum(losses) / len(losses)}: the training diverged; give "
+                    "clip=5.0, or a lower learning rate"
+                )
             self.log({"loss": sum(losses) / len(losses)})
             logger.info("epoch %d of %d: loss %.4g", epoch + 1, epochs, self.history[-1]["metrics"]["loss"])
             if home is not None:
-                fitting.save(home, self.state_dict())
+                fitting.save(home, self.state_dict(), identity)
         return self._found(fitting, k, evaluations)
 
     def _found(self, fitting: Fitting, k: int, evaluations: int) -> Found:
@@ -313,21 +337,27 @@ class Method(ABC):
         def score(architecture: Architecture) -> float:
             return fitting.score(network.sub(architecture))
 
-        if fitting.valid is None:
-            tried = [(architecture, math.nan) for architecture in self.best(k)]
-        elif not self.learns:
-            tried = search(self.searcher(), space, score, evaluations, self.seed)
-        else:
-            tried = [(architecture, score(architecture)) for architecture in self.best(k)]
+        with fitting.undisturbed():
+            if fitting.valid is None or not self.ranks:
+                tried = [(architecture, math.nan) for architecture in self.best(k)]
+            elif not self.learns:
+                tried = search(self.searcher(), space, score, evaluations, self.seed)
+            else:
+                tried = [(architecture, score(architecture)) for architecture in self.best(k)]
         pairs = ranked(tried, k)
+        warnings = self.warnings(pairs[0][0])
+        lost = sum(math.isnan(value) for _, value in tried)
+        if 0 < lost < len(tried):
+            warnings.append(f"the metric of {lost} of {len(tried)} architectures is no number; they come last")
         return Found(
             [architecture for architecture, _ in pairs],
             [value for _, value in pairs],
             network.supernet,
             self.history,
             self.options,
-            self.warnings(pairs[0][0]),
+            warnings,
             fitting.prepare,
+            tried,
         )
 
     def __repr__(self) -> str:
@@ -338,12 +368,6 @@ class Method(ABC):
             if name in known
         }
         return f"{type(self).__name__}({', '.join(f'{name}={shown}' for name, shown in settings.items())})"
-
-
-def entropy(rows: Iterable[Iterable[float]]) -> float:
-    """The mean over rows of the entropy of strengths that are probabilities, in nats."""
-    values = [-sum(p * math.log(p) for p in row if p > 0) for row in rows]
-    return sum(values) / max(1, len(values))
 
 
 def checked_count(k: object) -> int:

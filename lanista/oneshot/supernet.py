@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lanista.errors import OneShotError
+from lanista.evaluator.base import Weights
 from lanista.model import ModelSpace
 from lanista.oneshot.binding import Bound, Moored, bind, flatten
+from lanista.oneshot.catalogue import catalogue
 from lanista.oneshot.identity import Key, Path, Slot, slots
 from lanista.oneshot.slices import Layout, Part, window
 from lanista.oneshot.survey import Survey, survey
@@ -38,7 +40,7 @@ class Shared:
     layout: Layout
 
 
-class Supernet(nn.Module):
+class Supernet(Weights):
     """Weights for every model of a space: the widest tensors, of which each model uses a part.
 
     `path` gives the plain model of an architecture, whose parameters and buffers are the shared tensors or slices of
@@ -73,6 +75,7 @@ class Supernet(nn.Module):
         self._common: dict[str, str] = {}
         found = survey(space, [space.decisions.validate(architecture) for architecture in include], self)
         self._private, self._common = found.private, found.common
+        self._plans = [plan for plan, _ in sorted(found.cover, key=lambda entry: -len(entry[1]))]
         self._shared = _named(found)
         self._fill(found)
 
@@ -121,6 +124,19 @@ class Supernet(nn.Module):
             if isinstance(module, nn.RNNBase):
                 flatten(module)
         return model
+
+    def catalogue(self) -> nn.Module:
+        """All parameters in modules like those that they are of, under their names; it cannot be run.
+
+        It is a model with all options at once, as far as there is one, in which stands, too, what only others have.
+        """
+
+        def shared(slot: Slot) -> Tensor | None:
+            part = self._part(slot)
+            return None if part is None else part.tensor
+
+        plans = self._plans or [(self.space.decisions.default(), Path)]
+        return catalogue((self.skeleton(*plan) for plan in plans), shared)
 
     @property
     def device(self) -> torch.device:

@@ -1,5 +1,6 @@
 """Supernets that are trained by a user's `LightningModule`."""
 
+import functools
 import warnings
 from functools import partial
 
@@ -150,6 +151,143 @@ class Mapped(Own):
 
 def test_a_step_may_return_a_mapping():
     share(evaluator(Mapped), DARTS())
+
+
+class Parts(Own):
+    """Groups parameters by the parts that they are of, and calls the parts one by one."""
+
+    def configure_optimizers(self):
+        head = {"params": self.model.head.parameters(), "lr": 0.0}
+        others = (self.model.stem, self.model.body)
+        return torch.optim.SGD([head, {"params": [w for part in others for w in part.parameters()]}], self.lr)
+
+    def training_step(self, batch, batch_idx):
+        model = self.model
+        return nn.functional.cross_entropy(model.head(model.act(model.body(model.stem(batch[0])))), batch[1])
+
+
+class Kinds(Own):
+    """Groups parameters by the kinds of their modules, and freezes some by their names."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        for name, weight in self.named_parameters():
+            weight.requires_grad_(name != "model.head.bias")
+
+    def configure_optimizers(self):
+        linear = {id(m.weight): m.weight for m in self.modules() if isinstance(m, nn.Linear)}
+        rest = [weight for weight in self.model.parameters() if id(weight) not in linear and weight.requires_grad]
+        return torch.optim.SGD([{"params": list(linear.values())}, {"params": rest, "lr": 0.0}], self.lr)
+
+
+@pytest.mark.parametrize("make", [DARTS, SPOS])
+@pytest.mark.parametrize(
+    ("module", "trained"),
+    [
+        (Parts, {"/stem/0/weight", "/stem/1/weight", "/stem/1/bias", "/body[body=good]/0/weight"}),
+        (Kinds, {"/stem/0/weight", "/body[body=good]/0/weight", "/head/weight"}),
+    ],
+)
+def test_a_module_may_use_parts_of_the_model(make, module, trained):
+    supernet, _ = share(evaluator(module), make())
+    weights = {name for name, _ in supernet.named_parameters()} & moved(supernet)
+    assert weights - {"/body[body=good]/1/weight", "/body[body=good]/1/bias"} == trained
+
+
+class Initial(Own):
+    """Draws the weights anew."""
+
+    def __init__(self, model):
+        super().__init__(model, lr=0.0)
+        model.apply(self.draw)
+
+    def draw(self, part):
+        if isinstance(part, nn.Linear):
+            nn.init.constant_(part.weight, 0.25)
+
+
+def test_a_module_may_set_the_first_weights():
+    supernet, _ = share(evaluator(Initial), SPOS())
+    names = ("/stem/0/weight", "/body[body=good]/0/weight", "/head/weight")
+    assert all((supernet.get_parameter(name) == 0.25).all() for name in names)
+
+
+class Unknown(Own):
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.model.neck.parameters(), self.lr)
+
+
+class Few(Own):
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.model.head.parameters(), self.lr)
+
+
+class Hooked(Own):
+    def __init__(self, model):
+        super().__init__(model)
+        model.head.register_forward_hook(lambda *_: None)
+
+
+class Replaced(Own):
+    def __init__(self, model):
+        super().__init__(model)
+        model.head = nn.Linear(8, 2)
+
+
+class Early(Own):
+    def on_train_start(self):
+        self.model(torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize(
+    ("module", "error", "words"),
+    [
+        (Unknown, AttributeError, "'Net' object has no attribute 'neck'; the module trains a supernet"),
+        (Few, EvaluatorError, r"leaves out 6 of the model's parameters: stem\.0\.weight, .* and 1 more"),
+        (Hooked, EvaluatorError, "hooks were registered at parts of the model"),
+        (Replaced, EvaluatorError, "'head' of the model cannot be set"),
+        (Early, EvaluatorError, "no model runs before the first training step"),
+    ],
+)
+def test_what_cannot_be_done_with_many_models_is_said(module, error, words):
+    with pytest.raises(error, match=words):
+        share(evaluator(module), SPOS())
+
+
+def test_what_a_model_may_lack_can_be_asked_for():
+    class Asking(Own):
+        def on_train_start(self):
+            assert hasattr(self.model, "head")
+            assert not hasattr(self.model, "neck")
+
+    share(evaluator(Asking), SPOS())
+
+
+def decorated(step):
+    @functools.wraps(step)
+    def decorated_step(*arguments, **named):
+        return step(*arguments, **named)
+
+    return decorated_step
+
+
+class Decorated(Own):
+    training_step = decorated(Own.training_step)
+
+
+class Short(Own):
+    @decorated
+    def training_step(self, batch):
+        return Own.training_step(self, batch, 0)
+
+
+@pytest.mark.parametrize("module", [Decorated, Short])
+def test_a_step_may_be_decorated(module):
+    _, one = share(evaluator(module), DARTS(learning_rate=0.05))
+    _, other = share(evaluator(), DARTS(learning_rate=0.05))
+    assert one.strengths() == other.strengths()
+    model = space().build({"body": "good", "act": "relu"})
+    evaluator(module).score(model, Trial(number=0, architecture={}, seed=1), recalibrate=2)
 
 
 class Lossless(Own):

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from lanista import ModelSpace
 from lanista.errors import EvaluatorError, OneShotError
 from lanista.oneshot import DARTS, SPOS, Supernet
-from tests.oneshot.tiny import accuracy, loader, sgd, space
+from tests.oneshot.tiny import Net, accuracy, loader, sgd, space
 
 METHODS = [partial(DARTS, learning_rate=0.05), SPOS]
 
@@ -140,9 +141,104 @@ def test_methods_that_learn_need_validation_data():
         DARTS().fit(space(), loader(), loss=nn.CrossEntropyLoss(), optimizer=sgd, epochs=1)
 
 
-def test_the_folder_of_another_search_is_refused(tmp_path):
+def wider(parameters):
+    return torch.optim.SGD(parameters, 0.2, momentum=0.9)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "words"),
+    [
+        (DARTS, {}, "method SPOS"),
+        (SPOS, {"seed": 1}, "seed 0, not 1"),
+        (SPOS, {"epochs": 5}, "epochs 3, not 5"),
+        (SPOS, {"optimizer": wider}, "optimizer SGD .*0.1.*not SGD .*0.2"),
+        (SPOS, {"scheduler": partial(torch.optim.lr_scheduler.StepLR, step_size=1)}, "scheduler NoneType, not StepLR"),
+        (SPOS, {"space": ModelSpace(nn.Linear, 4, 2)}, "space "),
+    ],
+)
+def test_the_folder_of_another_search_is_refused(method, options, words, tmp_path):
+    fit(SPOS(), folder=tmp_path)
+    with pytest.raises(OneShotError, match=f"is of another search, with .*{words}.*give another folder"):
+        fit(method(), folder=tmp_path, **options)
+
+
+def test_weights_of_another_supernet_are_refused(tmp_path):
     fit(SPOS(), folder=tmp_path)
     other = Supernet(space())
     other.register_parameter("more", nn.Parameter(torch.zeros(1)))
     with pytest.raises(OneShotError, match="is of another search"):
         fit(SPOS(), space=other, folder=tmp_path)
+
+
+@pytest.mark.parametrize("make", METHODS)
+def test_a_training_that_diverges_is_an_error(make):
+    with pytest.raises(OneShotError, match="diverged"):
+        fit(make(), optimizer=partial(torch.optim.SGD, lr=1e20))
+
+
+def test_a_metric_that_is_no_number_comes_last():
+    known = []
+
+    def metric(outputs, targets):
+        known.append(1)
+        return float("nan") if len(known) % 3 == 0 else accuracy(outputs, targets)
+
+    found = fit(SPOS(), metric=metric, k=6, evaluations=6, valid=loader(32, seed=1))
+    assert not math.isnan(found.scores[0])
+    assert math.isnan(found.scores[-1])
+    assert any("is no number" in warning for warning in found.warnings)
+
+
+class Named(nn.Module):
+    """Takes a mapping of two tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = Net()
+
+    def forward(self, inputs):
+        return self.net(inputs["one"] + inputs["two"])
+
+
+def test_inputs_may_be_mappings():
+    batches = [({"one": x, "two": torch.zeros_like(x)}, y) for x, y in loader()]
+    found = SPOS().fit(
+        ModelSpace(Named), batches, batches, loss=nn.CrossEntropyLoss(), optimizer=sgd, epochs=1, evaluations=2
+    )
+    assert all(map(math.isfinite, found.scores))
+
+
+def test_scoring_leaves_the_supernet_s_statistics():
+    untouched = SPOS().fit(space(), loader(), loss=nn.CrossEntropyLoss(), optimizer=sgd, epochs=2)
+    scored = fit(SPOS(), train=loader(), epochs=2)
+    assert same(weights(untouched), weights(scored))
+
+
+def test_without_recalibration_statistics_are_those_of_the_training():
+    found = fit(SPOS(), recalibrated=0)
+    mean = found.supernet.inherit(found.best).stem[1].running_mean
+    assert torch.equal(found.model().stem[1].running_mean, mean)
+
+
+def test_a_loader_with_a_generator_of_its_own_scores_the_same_again(tmp_path):
+    def once():
+        train = loader(shuffle=True, generator=torch.Generator().manual_seed(9))
+        return fit(SPOS(), train, folder=tmp_path)
+
+    assert once().scores == once().scores
+
+
+@pytest.mark.parametrize("name", ["epochs", "k", "evaluations", "recalibrated"])
+def test_numbers_are_checked_before_anything_is_trained(name):
+    with pytest.raises(OneShotError, match=f"{name} is -1"):
+        fit(SPOS(), Interrupted(loader(), turn=1), **{name: -1})
+
+
+def test_methods_whose_weights_rank_nothing_keep_their_own_order():
+    class Unranked(DARTS):
+        ranks = False
+
+    method = Unranked(learning_rate=0.05)
+    found = fit(method, k=4)
+    assert found.architectures == method.best(4)
+    assert "not compared" in str(found)

@@ -43,9 +43,9 @@ def test_contract(law, name):
 def test_spaces_of_the_hub(name, monkeypatch):
     monkeypatch.setattr(supernets, "SAMPLES", 1)
     paths_compute_what_frozen_models_compute(MAKERS[name])
-    if name not in ("NASNet", "AmoebaNet", "PNAS", "ENAS"):  # DARTS has the same code
+    if name in ("NASBench101", "NASBench201", "DARTS", "MobileNetV3", "OFA", "AutoFormer", "Decoder"):
         gradients_and_statistics_arrive(MAKERS[name])
-    if name in ("NASBench201", "ENASMacro", "FBNet", "ShuffleNetV2", "OFA"):
+    if name in ("NASBench201", "ENASMacro", "FBNet", "OFA"):
         what_is_selected_is_the_path(MAKERS[name])
 
 
