@@ -316,6 +316,29 @@ def test_steps_of_the_architecture_log_nothing():
     assert Logging.logged == 32
 
 
+class Counting(Own):
+    """Counts samples in its training steps, as a metric would."""
+
+    counts = 0
+
+    def training_step(self, batch, batch_idx):
+        type(self).counts += len(batch[0])
+        return super().training_step(batch, batch_idx)
+
+
+class Apart(Counting):
+    def architecture_loss(self, batch):
+        return nn.functional.cross_entropy(self.model(batch[0]), batch[1])
+
+
+@pytest.mark.parametrize(("module", "times"), [(Counting, 2), (Apart, 1)])
+def test_what_a_step_counts_is_its_own_business(module, times):
+    module.counts = 0
+    _, method = share(evaluator(module, max_epochs=1), DARTS(learning_rate=0.05))
+    assert module.counts == times * 512
+    assert method.strengths() == share(evaluator(max_epochs=1), DARTS(learning_rate=0.05))[1].strengths()
+
+
 def test_an_interrupted_training_goes_on(tmp_path):
     class Stop(pl.Callback):
         def on_train_epoch_start(self, trainer, pl_module):
