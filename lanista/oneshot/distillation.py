@@ -55,7 +55,8 @@ class Distillation:
                 f"distillation is {kind!r}; give 'auto', 'soft', None, or a function of the student's and the "
                 "teacher's output"
             )
-        self._auto, self._likeness = kind == "auto", _soft if kind in ("auto", "soft") else kind
+        self._auto = kind == "auto"
+        self._likeness: Likeness | None = _soft if isinstance(kind, str) else kind
         self._taught: list[Any] = []
         self._told = False
 
