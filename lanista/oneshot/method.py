@@ -63,6 +63,7 @@ class Method(ABC):
         mixes: whether it needs all decisions to be mixed; see `Network`.
         learns: whether it takes a validation batch in each step.
         plain: whether it makes one pass in a step, and does not look at its loss.
+        ranks: whether the shared weights that it trains can compare architectures; else its own order counts.
         network: of the supernet; there after `start`.
         count: how many steps were made.
         judge: says how good a model is on a batch, greater is better, where that is known to a search: `fit` sets it to
@@ -73,6 +74,7 @@ class Method(ABC):
     mixes = False
     learns = False
     plain = False
+    ranks = True
     judge: Judge | None
     history: list[dict[str, Any]]
     network: Network
