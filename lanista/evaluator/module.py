@@ -35,6 +35,13 @@ class LightningEvaluator(Trained):
     Each validation is reported, numbered from 1, with the metrics that were logged in it; where there is no
     validation, each training epoch is, with what was logged in it. All else is as with `Classification`.
 
+    Where a one-shot method trains a supernet by it, `model` stands for many models: its modules and parameters are
+    those of all options, for optimizers and initial weights, and what is called of it are parts of the model that runs.
+    `training_step` is called for each pass that the method makes, and once more with a validation batch, where it
+    learns the architecture by that: then nothing is logged, but what the step counts or keeps itself, such as metrics
+    of torchmetrics, sees that batch too. Give the module a method `architecture_loss(self, batch)` that returns the
+    loss, and it is called instead.
+
     Args:
         module: a class or callable that takes the model and returns a `LightningModule` of `lightning.pytorch`; give
             other arguments with `functools.partial`.

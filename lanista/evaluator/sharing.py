@@ -100,7 +100,7 @@ class Teaching(Callback):
     Args:
         begin: called with the number of steps, once that is known; returns the search.
         stand_in: the module's model.
-        batches: gives validation batches, over and over, from a number on.
+        batches: gives validation batches, over and over, from a number on; asked only for a search that learns.
     """
 
     def __init__(
@@ -135,7 +135,8 @@ class Teaching(Callback):
         complete(trainer.optimizers, self._stand_in)
         if self._state is not None:
             self.search.load_state_dict(self._state)
-        self._valid = self._batches(self.search.count)
+        if self.search.learns:
+            self._valid = self._batches(self.search.count)
         step = self._step = pl_module.training_step
 
         @functools.wraps(step)
@@ -236,17 +237,18 @@ class Recalibrating(Callback):
 
     Args:
         model: the module's model.
-        batches: training batches; none: the statistics stay as they are.
+        batches: called with the module; gives training batches. Without any, the statistics stay as they are.
     """
 
-    def __init__(self, model: nn.Module, batches: list[Any]) -> None:
+    def __init__(self, model: nn.Module, batches: Callable[[Any], list[Any]]) -> None:
         self._model, self._batches = model, batches
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
-        if not self._batches:
+        batches = self._batches(pl_module)
+        if not batches:
             return
         with silent(pl_module), recalibrating(self._model) as needed:
-            for index, batch in enumerate(self._batches if needed else ()):
+            for index, batch in enumerate(batches if needed else ()):
                 moved = trainer.strategy.batch_to_device(batch)
                 if pl_module.automatic_optimization:
                     pl_module.training_step(*_taken(pl_module.training_step, moved, index))

@@ -158,11 +158,12 @@ class Training:
             file = None if trial.folder is None else trial.folder / CHECKPOINT
             draws, learning = Draws(trial.seed), Draws(trial.seed + 1)
             stand_in = StandIn(weights)
-            teaching = Teaching(begin, stand_in, functools.partial(self._validations, learning))
+            module = self._module(stand_in)
+            self._must_validate(module)
+            teaching = Teaching(begin, stand_in, functools.partial(self._validations, learning, module))
             alone = replace(self, monitor=None, mode=None, keep_weights=False)
             journal = alone._journal(stand_in, trial.report, draws, trial.seed, file)
             arguments["callbacks"] = [*arguments["callbacks"], teaching, journal]
-            module = self._module(stand_in)
             module.add_module(WEIGHTS, weights)  # all that a checkpoint needs; of the model are only the parameters
             trainer = pl.Trainer(**{**arguments, "enable_checkpointing": True})
             self._run(trainer, module, draws, str(file) if file is not None and file.exists() else None)
@@ -173,12 +174,7 @@ class Training:
         """Validate `model` as it is; see `Evaluator.score`."""
         with quiet():
             draws = Draws(trial.seed)
-            feed = self.data.feed(draws) if self.data.given else None
-            batches = []
-            if recalibrate and feed is not None and is_overridden(TRAIN, feed):
-                feed.trainer = None
-                feed.setup("fit")
-                batches = _first(_single(feed.train_dataloader()), recalibrate, trial.seed)
+            batches = functools.partial(self._trainings, draws, recalibrate)
             arguments = self._arguments(trial, devices=1)
             arguments.pop("strategy", None)
             journal = self._journal(model, _ignore, draws, trial.seed, None)
@@ -187,14 +183,40 @@ class Training:
             self._run(trainer, self._module(model), draws, None, trains=False)
         return journal.finish()
 
-    def _validations(self, draws: Draws, start: int) -> Iterator[Any]:
-        """Validation batches, over and over, from number `start` on."""
-        feed = self.data.feed(draws) if self.data.given else None
-        if feed is None or not is_overridden(VAL, feed):
-            raise EvaluatorError("the architecture is learnt by validation data; give val_dataloaders, or a datamodule")
-        feed.trainer = None
-        feed.setup("fit")
-        return cycle(_single(feed.val_dataloader()), start, draws.seed)
+    def _must_validate(self, module: Any) -> None:
+        """Raise EvaluatorError where nothing says how good architectures are with shared weights."""
+        source = self.data.feed(Draws(0)) if self.data.given else module
+        if is_overridden(VAL, source) and is_overridden("validation_step", module):
+            return
+        raise EvaluatorError(
+            "once the shared weights are trained, architectures are compared by validation data; give val_dataloaders, "
+            f"or a datamodule that has them, and {type(module).__name__} a validation_step (and without any data a "
+            "val_dataloader)"
+        )
+
+    def _validations(self, draws: Draws, module: Any, start: int) -> Iterator[Any]:
+        """Validation batches, over and over, from number `start` on; in a run that trains."""
+        return cycle(_single(self._loaders(VAL, draws, module)), start, draws.seed)
+
+    def _trainings(self, draws: Draws, count: int, module: Any) -> list[Any]:
+        """The first training batches, if there are any; in a run that validates."""
+        if not count or not is_overridden(TRAIN, self.data.feed(draws) if self.data.given else module):
+            return []
+        if not self.data.given:
+            module.setup("fit")
+        return _first(_single(self._loaders(TRAIN, draws, module)), count, draws.seed)
+
+    def _loaders(self, hook: str, draws: Draws, module: Any) -> Any:
+        """What a hook of the data gives; without any data, of the module."""
+        if not self.data.given:
+            return draws.watch(hook, getattr(module, hook)(), None)
+        feed = self.data.feed(draws)
+        trainer, feed.trainer = getattr(feed, "trainer", None), None
+        try:
+            feed.setup("fit")
+            return getattr(feed, hook)()
+        finally:
+            feed.trainer = trainer  # the same as that of the run's, with which it shares its attributes
 
     def _job(self, model: nn.Module, trial: Trial, again: bool) -> bytes:
         """What the other processes of a run get."""
@@ -304,7 +326,7 @@ def _single(loaders: Any) -> Any:
     """The one loader; raises EvaluatorError where there are several, as what they give is not to be guessed."""
     if isinstance(loaders, Mapping | list | tuple):
         kind = type(loaders).__name__
-        raise EvaluatorError(f"shared weights need one loader for training and one for validation, and got a {kind}")
+        raise EvaluatorError(f"shared weights need one loader, to train and to learn by validation data; got a {kind}")
     return loaders
 
 

@@ -111,6 +111,8 @@ class _Gates(torch.autograd.Function):
         ctx.options, ctx.runs, ctx.watched = options, runs, watched
         ctx.inputs = inputs if watched else ()
         ctx.versions = _versions(ctx.inputs)
+        kind = outputs[0].device.type
+        ctx.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
         ctx.save_for_backward(weights, *outputs)
         if len(outputs) == 1 and weights[runs[0]] == 1:
             return outputs[0]  # no copy
@@ -128,7 +130,8 @@ class _Gates(torch.autograd.Function):
         gates = torch.zeros_like(weights)
         for index, output in zip(ctx.runs, outputs, strict=True):
             gates[index] = (output * gradient).sum()
-        with torch.no_grad():
+        # a backward pass is made outside the block of autocast that the forward pass was in
+        with torch.no_grad(), torch.autocast(*ctx.autocast):
             for index in ctx.watched:
                 gates[index] = (ctx.options[index](*ctx.inputs) * gradient).sum()
         if _versions(ctx.inputs) != ctx.versions:

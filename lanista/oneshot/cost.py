@@ -41,6 +41,7 @@ class Penalty:
     `ModelSpace.cost`). With `form="multiply"` the loss is multiplied by (cost / target) ** weight, as MnasNet's reward
     is and ProxylessNAS' (https://arxiv.org/abs/1812.00332); "add" adds weight * max(0, cost / target - 1); "log" is
     FBNet's (https://arxiv.org/abs/1812.03443): the loss is multiplied by weight * log(1 + cost / target) + 1.
+    What is multiplied must not be below 0: give "add" for losses that can be.
 
     Args:
         quantity: such as `lanista.profile.flops`; or a measured one that is a sum, as a latency table is.
@@ -108,10 +109,19 @@ class Penalty:
         return total
 
     def __call__(self, loss: Tensor, probabilities: Mapping[str, Tensor]) -> Tensor:
-        """The loss with its price."""
+        """The loss with its price.
+
+        Raises:
+            OneShotError: the loss is below 0, and is to be multiplied: what is costly would be better then.
+        """
         ratio = self.expected(probabilities).to(loss.device) / self.target
         if self.form == "add":
             return loss + self.weight * (ratio - 1).clamp(min=0)
+        if loss < 0:
+            raise OneShotError(
+                f"the loss is {float(loss.detach()):.4g}, and {self!r} multiplies it: below 0, a costly architecture "
+                'would be better than a cheap one; give form="add"'
+            )
         if self.form == "log":
             return loss * (self.weight * torch.log1p(ratio) + 1)
         return loss * ratio**self.weight

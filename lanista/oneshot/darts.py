@@ -66,7 +66,8 @@ class DARTS(Differentiable):
         """The gradient of the validation loss after a step of the weights, by the parameters of the architecture."""
         alphas = list(self.alphas.values())
         groups = {id(w): group for group in optimizer.param_groups for w in group["params"]}
-        weights = [weight for weight in self.network.supernet.parameters() if id(weight) in groups]
+        supernet = self.network.supernet
+        weights = [weight for weight in supernet.parameters() if id(weight) in groups and weight.requires_grad]
         before = [weight.detach().clone() for weight in weights]
         gradients = torch.autograd.grad(loss(self.mixture("weights"), train), weights, allow_unused=True)
         average(gradient for gradient in gradients if gradient is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
@@ -12,11 +13,14 @@ from torch.utils import _pytree as pytree
 from lanista.errors import OneShotError
 from lanista.oneshot.method import Loss
 
+logger = logging.getLogger("lanista")
+
 Likeness: TypeAlias = Callable[[Any, Any], Tensor]
 """Called with what a student and what its teacher gave for the same inputs; returns a loss, a scalar."""
 
-Distilling: TypeAlias = Literal["soft"] | Likeness | None
-"""How students learn from a teacher: by soft labels, by a function of one's own, or not at all."""
+Distilling: TypeAlias = Literal["auto", "soft"] | Likeness | None
+"""How students learn from a teacher: by soft labels, also only where there are classes, by a function of one's own, or
+not at all."""
 
 
 def soft(student: Tensor, teacher: Tensor) -> Tensor:
@@ -37,19 +41,24 @@ class Distillation:
 
     Args:
         kind: "soft": the teacher's probabilities are the labels, for models that give logits of shape (batch, classes,
-            ...); a function of the student's and the teacher's output; or None: students learn from the loss alone.
+            ...) with at least two classes; None: students learn from the loss alone; "auto": the one for batches
+            (inputs, targets) whose targets are classes of the outputs, integers of shape (batch, ...), and the other
+            for all else; or a function of the student's and the teacher's output.
 
     Raises:
         OneShotError: `kind` is none of these.
     """
 
     def __init__(self, kind: Distilling) -> None:
-        if kind not in ("soft", None) and not callable(kind):
+        if kind not in ("auto", "soft", None) and not callable(kind):
             raise OneShotError(
-                f"distillation is {kind!r}; give 'soft', None, or a function of the student's and the teacher's output"
+                f"distillation is {kind!r}; give 'auto', 'soft', None, or a function of the student's and the "
+                "teacher's output"
             )
-        self._likeness = _soft if kind == "soft" else kind
+        self._auto = kind == "auto"
+        self._likeness: Likeness | None = _soft if isinstance(kind, str) else kind
         self._taught: list[Any] = []
+        self._told = False
 
     def teach(self, model: nn.Module, loss: Loss, batch: Any) -> Tensor:
         """The loss of the teacher, whose outputs are kept."""
@@ -72,6 +81,11 @@ class Distillation:
         if self._likeness is None:
             return loss(model, batch)
         value, outputs = _watched(model, loss, batch)
+        if self._auto and not _are_classes(batch, outputs):
+            if not self._told:
+                logger.info("targets are no classes of the outputs: no soft labels, and all learn from the loss")
+            self._told = True
+            return value
         if not outputs or len(outputs) != len(self._taught):
             raise OneShotError(
                 f"the loss called the teacher {len(self._taught)} times and the student {len(outputs)} times; to "
@@ -84,13 +98,28 @@ class Distillation:
 
 def _soft(student: Any, teacher: Any) -> Tensor:
     for output in (student, teacher):
-        if not isinstance(output, Tensor) or output.dim() < 2:
+        if not isinstance(output, Tensor) or output.dim() < 2 or output.shape[1] == 1:  # of one class all are sure
             known = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
             raise OneShotError(
-                f"the model gives {known}, and soft labels are for logits of shape (batch, classes, ...); give "
-                "distillation=None, or a function of the student's and the teacher's output"
+                f"the model gives {known}, and soft labels are for logits of shape (batch, classes, ...) with at least "
+                "two classes; give distillation=None, or a function of the student's and the teacher's output, such "
+                "as torch.nn.functional.mse_loss"
             )
     return soft(student, teacher)
+
+
+def _are_classes(batch: Any, outputs: list[Any]) -> bool:
+    """Whether the targets of a batch (inputs, targets) are classes, of which each of the outputs has several logits."""
+    targets = batch[1] if isinstance(batch, list | tuple) and len(batch) == 2 else None
+    if not isinstance(targets, Tensor) or targets.is_floating_point() or targets.is_complex():
+        return False
+    return bool(outputs) and all(
+        isinstance(output, Tensor)
+        and output.dim() > 1
+        and output.shape[1] > 1
+        and output.shape[:1] + output.shape[2:] == targets.shape
+        for output in outputs
+    )
 
 
 def _watched(model: nn.Module, loss: Loss, batch: Any) -> tuple[Tensor, list[Any]]:

@@ -29,8 +29,8 @@ class PCDARTS(Differentiable):
     its own, and its options count softmax(beta) times as much (3.2). In the first part of the search only the weights
     are trained.
 
-    Only a K-th of the layers' channels is trained: train the best architectures anew. The shared weights do not say how
-    good they are.
+    Only a K-th of the layers' channels is trained, so that the shared weights do not say how good architectures are
+    (`ranks` is False): train the best ones by `best` anew.
 
     Args:
         parts: K, at least 1; it must divide the numbers of channels.
@@ -42,6 +42,8 @@ class PCDARTS(Differentiable):
     Raises:
         OneShotError: an argument is out of range.
     """
+
+    ranks = False
 
     def __init__(
         self,

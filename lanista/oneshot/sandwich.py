@@ -32,8 +32,8 @@ class Sandwich(Sampling):
     Args:
         n: how many random sub-networks, at least 0.
         distillation: "soft": the largest network's probabilities are the others' labels; None: all learn from the
-            loss, as AutoFormer's do (https://arxiv.org/abs/2107.00651); or a function of two outputs; see
-            `lanista.oneshot.distillation`.
+            loss, as AutoFormer's do (https://arxiv.org/abs/2107.00651); "auto": the one where targets are classes,
+            the other where they are not; or a function of two outputs; see `lanista.oneshot.distillation`.
 
     Attributes:
         largest: the architecture.
@@ -43,7 +43,7 @@ class Sandwich(Sampling):
         OneShotError: an argument is out of range.
     """
 
-    def __init__(self, *, n: int = 2, distillation: Distilling = "soft") -> None:
+    def __init__(self, *, n: int = 2, distillation: Distilling = "auto") -> None:
         if not is_integer(n) or n < 0:
             raise OneShotError(f"n is {n!r}; give an integer of at least 0")
         self.n, self.distillation = n, distillation

@@ -48,8 +48,9 @@ class ProgressiveShrinking(Sampling):
             that none fits are a last group.
         full: the part of the steps in which the largest network is trained alone, above 0 and below 1.
         paths: how many sub-networks are trained in each step after that, at least 1.
-        distillation: "soft": the teacher's probabilities are labels, too; None: there is no teacher; or a function of
-            two outputs; see `lanista.oneshot.distillation`.
+        distillation: "soft": the teacher's probabilities are labels, too; None: there is no teacher; "auto": the one
+            where targets are classes, the loss alone where they are not; or a function of two outputs; see
+            `lanista.oneshot.distillation`.
 
     Attributes:
         largest: the architecture.
@@ -65,7 +66,7 @@ class ProgressiveShrinking(Sampling):
         order: Sequence[str] = ("*kernel*", "*depth*"),
         full: float = 0.25,
         paths: int = 2,
-        distillation: Distilling = "soft",
+        distillation: Distilling = "auto",
     ) -> None:
         if isinstance(order, str):
             raise OneShotError(f"order is {order!r}; give a list of patterns, such as ['*kernel*', '*depth*']")

@@ -316,6 +316,29 @@ def test_steps_of_the_architecture_log_nothing():
     assert Logging.logged == 32
 
 
+class Counting(Own):
+    """Counts samples in its training steps, as a metric would."""
+
+    counts = 0
+
+    def training_step(self, batch, batch_idx):
+        type(self).counts += len(batch[0])
+        return super().training_step(batch, batch_idx)
+
+
+class Apart(Counting):
+    def architecture_loss(self, batch):
+        return nn.functional.cross_entropy(self.model(batch[0]), batch[1])
+
+
+@pytest.mark.parametrize(("module", "times"), [(Counting, 2), (Apart, 1)])
+def test_what_a_step_counts_is_its_own_business(module, times):
+    module.counts = 0
+    _, method = share(evaluator(module, max_epochs=1), DARTS(learning_rate=0.05))
+    assert module.counts == times * 512
+    assert method.strengths() == share(evaluator(max_epochs=1), DARTS(learning_rate=0.05))[1].strengths()
+
+
 def test_an_interrupted_training_goes_on(tmp_path):
     class Stop(pl.Callback):
         def on_train_epoch_start(self, trainer, pl_module):
@@ -367,7 +390,56 @@ def test_several_devices_are_refused():
         share(evaluator(devices=2, accelerator="cpu", strategy="ddp"), SPOS())
 
 
-def test_several_loaders_are_refused():
-    judge = LightningEvaluator(Own, loader(), {"a": loader(), "b": loader()}, max_epochs=1)
-    with pytest.raises(EvaluatorError, match="one loader for training and one for validation"):
-        share(judge, DARTS())
+def several():
+    return LightningEvaluator(Indexed, loader(), [loader(), loader(seed=1)], max_epochs=1)
+
+
+class Indexed(Own):
+    def validation_step(self, batch, batch_idx, dataloader_idx):
+        super().validation_step(batch, batch_idx)
+
+
+def test_several_loaders_are_refused_where_one_is_learnt_from():
+    with pytest.raises(EvaluatorError, match="need one loader, to train and to learn by validation data; got a list"):
+        share(several(), DARTS())
+    recorder = Recorder()
+    share(several(), SPOS(), recorder=recorder)
+    assert set(recorder.reports[0][1]) >= {"val_loss/dataloader_idx_0", "val_loss/dataloader_idx_1"}
+
+
+class Loading(Own):
+    """Has its own data, which are there after its `setup`."""
+
+    def setup(self, stage):
+        self.batches = loader(shuffle=True) if stage == "fit" else None
+
+    def train_dataloader(self):
+        return self.batches
+
+    def val_dataloader(self):
+        return loader(seed=1)
+
+
+@pytest.mark.parametrize("make", [partial(DARTS, learning_rate=0.05), SPOS])
+def test_a_module_may_have_its_own_data(make):
+    own, one = share(LightningEvaluator(Loading, max_epochs=2), make())
+    given, other = share(LightningEvaluator(Own, loader(shuffle=True), loader(seed=1), max_epochs=2), make())
+    assert all(torch.equal(value, given.state_dict()[name]) for name, value in own.state_dict().items())
+    assert one.strengths() == other.strengths()
+
+
+def test_scores_of_a_module_with_its_own_data_are_recalibrated():
+    torch.manual_seed(0)
+    model = space().build({"body": "good", "act": "relu"})
+    LightningEvaluator(Loading).score(model, Trial(number=0, architecture={}, seed=1), recalibrate=3)
+    assert int(model.stem[1].num_batches_tracked) == 3
+
+
+class Unvalidated(Own):
+    validation_step = pl.LightningModule.validation_step
+
+
+@pytest.mark.parametrize(("module", "valid"), [(Own, None), (Unvalidated, loader())])
+def test_without_validation_there_is_nothing_to_compare_by(module, valid):
+    with pytest.raises(EvaluatorError, match="architectures are compared by validation data; give val_dataloaders"):
+        share(LightningEvaluator(module, loader(), valid, max_epochs=1), SPOS())

@@ -106,6 +106,18 @@ def test_the_forms_are_those_of_the_papers():
     assert float(cheap(torch.tensor(3.0), probabilities)) == 3.0
 
 
+@pytest.mark.parametrize("form", ["multiply", "log"])
+def test_a_loss_below_0_is_not_multiplied(form):
+    penalty = Penalty(parameters, 20.0, form=form)
+    _, probabilities = started(penalty)
+    assert float(penalty(torch.tensor(0.0), probabilities)) == 0.0
+    with pytest.raises(OneShotError, match=r'the loss is -0\.5, .* give form="add"'):
+        penalty(torch.tensor(-0.5, requires_grad=True), probabilities)
+    added = Penalty(parameters, 20.0, form="add")
+    started(added)
+    assert float(added(torch.tensor(-0.5), probabilities)) > -0.5
+
+
 def nothing(seed):
     return torch.randn(8, 4, generator=torch.Generator().manual_seed(seed)), torch.zeros(8)
 

@@ -61,6 +61,24 @@ def test_the_second_order_is_the_gradient_after_a_step(settings):
     assert max(errors) > 0.05 * scale  # the first order is another one
 
 
+def test_frozen_weights_stay_as_they_are():
+    shared, free = supernet(), supernet()
+    frozen = list(shared.parameters())[0::3]
+    for weight in frozen:
+        weight.requires_grad_(False)
+    found = []
+    for shared_, weights in (
+        (shared, shared.parameters()),
+        (free, [*free.parameters()][1::3] + [*free.parameters()][2::3]),
+    ):
+        method, optimizer = DARTS(order=2), torch.optim.SGD(weights, 0.3, weight_decay=0.1)
+        method.start(shared_, steps=1)
+        found.append(method.hypergradient(batch(VALID), loss, optimizer, batch(TRAIN)))
+        method.step(batch(TRAIN), batch(VALID), loss=loss, optimizer=optimizer)
+    assert all(torch.equal(one, other) for one, other in zip(shared.parameters(), free.parameters(), strict=True))
+    assert all(torch.allclose(one, other) for one, other in zip(*found, strict=True))
+
+
 def test_the_first_order_is_the_gradient_at_the_weights():
     with double():
         method, optimizer = searching(1, lr=0.1)

@@ -1,3 +1,6 @@
+import logging
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -49,6 +52,46 @@ def test_without_distillation_students_learn_from_the_loss():
     distillation = Distillation(None)
     distillation.teach(model(0), loss, (X, Y))
     assert torch.equal(distillation.learn(model(1), loss, (X, Y)), loss(model(1), (X, Y)))
+
+
+def shaped(*shape):
+    """A model that gives outputs of this shape for each input, whatever the input is."""
+    torch.manual_seed(len(shape))
+    layer = nn.Linear(4, math.prod(shape))
+    return nn.Sequential(layer, nn.Unflatten(1, shape)) if shape else nn.Sequential(nn.Linear(4, 1), nn.Flatten(0))
+
+
+def integers(*shape):
+    return torch.ones(shape, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("shape", "targets", "classes"),
+    [
+        ((3,), integers(6), True),
+        ((3, 5, 2), integers(6, 5, 2), True),
+        ((3,), torch.ones(6, 3), False),  # numbers
+        ((3,), integers(6, 3), False),  # several labels
+        ((5, 3), integers(6, 5), False),  # classes come last
+        ((1,), integers(6), False),
+        ((), integers(6), False),
+        ((3,), None, False),
+    ],
+)
+def test_which_targets_are_classes_is_seen(shape, targets, classes, caplog):
+    distillation, teacher, student = Distillation("auto"), shaped(*shape), shaped(*shape)
+    batch = (X, targets) if targets is not None else X
+
+    def mean(model, batch):
+        return model(batch[0] if isinstance(batch, tuple) else batch).square().mean()
+
+    with caplog.at_level(logging.INFO, "lanista"):
+        distillation.teach(teacher, mean, batch)
+        values = [distillation.learn(student, mean, batch, hard=hard) for hard in (0.0, 1.0)]
+    likeness = soft(student(X), teacher(X)) if classes else 0.0
+    assert torch.allclose(values[0], likeness if classes else mean(student, batch))
+    assert torch.allclose(values[1], mean(student, batch) + likeness)
+    assert caplog.text.count("no soft labels") == (not classes)
 
 
 def test_a_function_of_both_outputs_may_be_anything():
@@ -103,5 +146,8 @@ def test_what_cannot_be_distilled_is_said():
     distillation.teach(flat, lambda model, batch: model(batch[0]).mean(), (X, Y))
     with pytest.raises(OneShotError, match=r"the model gives shape \(18,\), and soft labels are for logits"):
         distillation.learn(flat, lambda model, batch: model(batch[0]).mean(), (X, Y))
-    with pytest.raises(OneShotError, match="distillation is 'hard'; give 'soft', None, or a function"):
+    distillation.teach(shaped(1), loss, (X, 0 * Y))
+    with pytest.raises(OneShotError, match=r"the model gives shape \(6, 1\).*at least two classes; .*mse_loss"):
+        distillation.learn(shaped(1), loss, (X, 0 * Y))
+    with pytest.raises(OneShotError, match="distillation is 'hard'; give 'auto', 'soft', None, or a function"):
         Distillation("hard")

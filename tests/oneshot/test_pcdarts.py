@@ -6,7 +6,7 @@ from torch.nn import functional as F  # noqa: N812
 from lanista import ModelSpace
 from lanista.errors import OneShotError
 from lanista.nn import Cell, LayerChoice
-from lanista.oneshot import PCDARTS
+from lanista.oneshot import DARTS, PCDARTS
 from lanista.testing.methods import finds_the_answer
 from lanista.testing.planted import channels
 from tests.oneshot.small import batch, loss, smooth, supernet
@@ -163,3 +163,8 @@ def test_settings_have_ranges(wrong):
 
 def test_a_part_of_the_channels_is_enough_to_find_what_was_planted():
     finds_the_answer(lambda: PCDARTS(parts=2, warmup=0.1, learning_rate=0.05), channels())
+
+
+def test_its_shared_weights_do_not_compare_architectures():
+    assert not PCDARTS.ranks
+    assert DARTS.ranks

@@ -60,6 +60,29 @@ def test_gates_have_the_gradient_that_all_options_would_give():
         assert model is method.network.model
 
 
+def test_what_is_watched_runs_with_the_precision_of_the_others():
+    method = started()
+    names = list(method.alphas)
+
+    def low(model):
+        with torch.autocast("cpu", torch.bfloat16):
+            return loss(model, batch(1))
+
+    for method.count in range(4):
+        method.mixture("architecture")
+        mixtures = {name: method.network.relaxations[name].mixture for name in names}
+        found = {}
+        for kind, value in (("low", low), ("high", lambda model: loss(model, batch(1)))):
+            gates = {name: mixtures[name].weights.detach().clone().requires_grad_() for name in names}
+            alike = {n: Mixture(gate, mixtures[n].runs, mixtures[n].watched, exact=True) for n, gate in gates.items()}
+            total = value(method.network.mix(alike))
+            found[kind] = torch.autograd.grad(total, list(gates.values()), allow_unused=True, materialize_grads=True)
+        assert not torch.is_autocast_enabled("cpu")
+        scale = max(float(one.abs().max()) for one in found["high"])
+        for one, other in zip(*found.values(), strict=True):
+            assert torch.allclose(one, other, atol=0.05 * scale)
+
+
 def test_the_gradient_of_alpha_is_that_of_a_softmax_of_two():
     method = started()
     alpha, relaxation = method.alphas["op"], method.network.relaxations["op"]

@@ -123,7 +123,7 @@ def logits(model, data):
 
 def test_all_but_the_largest_learn_what_the_largest_says():
     space = SPACES["AutoFormer"]()
-    method, _ = started(Sandwich(n=1), space)
+    method, _ = started(Sandwich(n=1, distillation="soft"), space)
     data, shared = batch(space), method.network.supernet
     values = list(method.passes(data, logits))
     taught = shared.path(method.largest)(data[0]).detach()
@@ -131,6 +131,26 @@ def test_all_but_the_largest_learn_what_the_largest_says():
     assert torch.allclose(values[0], logits(shared.path(method.largest), data))
     for value, architecture in zip(values[1:], (method.smallest, drawn), strict=True):
         assert torch.allclose(value, soft(shared.path(architecture)(data[0]), taught), atol=1e-6)
+
+
+def test_numbers_are_learnt_from_the_loss():
+    """Of one output the probability is 1, whatever it is."""
+
+    def number():
+        return nn.Sequential(Repeat(lambda: nn.Linear(4, 4), (0, 1), label="depth"), nn.Linear(4, 1))
+
+    torch.manual_seed(0)
+    method, shared = Sandwich(), supernet(ModelSpace(number, example_input=torch.zeros(2, 4)))
+    method.start(shared, steps=100)
+    optimizer = torch.optim.SGD(shared.parameters(), 0.05)
+    x = torch.randn(64, 4)
+    data = x, x.sum(1, keepdim=True)
+    for _ in range(100):
+        method.step(
+            data, loss=lambda model, batch: nn.functional.mse_loss(model(batch[0]), batch[1]), optimizer=optimizer
+        )
+    for architecture in (method.largest, method.smallest):
+        assert nn.functional.mse_loss(shared.path(architecture)(x), data[1]) < 0.1
 
 
 @pytest.mark.parametrize("name", ["MobileNetV3", "AutoFormer"])
@@ -156,7 +176,7 @@ def test_limits_hold_for_all_of_them():
     [
         ({"n": -1}, "n is -1; give an integer of at least 0"),
         ({"n": 1.5}, "n is 1.5; give an integer of at least 0"),
-        ({"distillation": "x"}, "distillation is 'x'; give 'soft'"),
+        ({"distillation": "x"}, "distillation is 'x'; give 'auto', 'soft'"),
     ],
 )
 def test_settings_are_checked(settings, message):

@@ -88,7 +88,7 @@ def test_what_is_drawn_is_open():
 
 
 def test_at_first_the_largest_is_trained_alone_and_then_it_teaches():
-    shrinking = method(full=0.25, paths=2)
+    shrinking = method(full=0.25, paths=2, distillation="soft")
     data, shared = batch(SPACE), shrinking.network.supernet
     assert len(list(shrinking.passes(data, cross_entropy))) == 1
     assert shrinking.teacher is None
@@ -155,7 +155,7 @@ def test_priors_are_respected_among_open_values():
         ({"full": 0.0}, "full is 0.0, which must be above 0 and below 1"),
         ({"full": 1}, "full is 1, which must be above 0"),
         ({"paths": 0}, "paths 0, an integer of at least 1"),
-        ({"distillation": 1}, "distillation is 1; give 'soft'"),
+        ({"distillation": 1}, "distillation is 1; give 'auto', 'soft'"),
     ],
 )
 def test_settings_are_checked(settings, message):
