@@ -150,7 +150,7 @@ class Network:
             reasons = "\n".join(f"  {label!r}: {reason}" for label, reason in self.obstacles.items())
             raise OneShotError(
                 f"to {purpose}, all decisions must be mixed, and these cannot be:\n{reasons}\n"
-                "Methods that train one path at a time can: SPOS, FairNAS, ENAS, RandomSharing, Sandwich"
+                "Methods that train paths take any decision: SPOS, RandomSharing, ENAS, Sandwich"
             )
 
     def strongest(self, strengths: Mapping[str, Strengths], k: int = 1) -> list[Architecture]:
