@@ -136,7 +136,8 @@ class Shared:
             trusts: whether there is a reference that `trust` could ask.
         """
         done = [trial for trial in best(trials, len(trials)) if trial.scores]
-        lines = [f"{len(done)} architectures scored with the shared weights of {self.method!r}; the best:"]
+        count = f"{len(done)} architecture{'s' * (len(done) != 1)}"
+        lines = [f"{count} scored with the shared weights of {self.method!r}; the best:"]
         lines += [f"  {trial.number}: {metric or 'score'} {_score(trial, metric)}" for trial in done[:3]]
         if len(done) >= LEAST:
             rho = spearman(
