@@ -30,6 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread for ea
 import cifar
 import numpy as np
 import supernets
+import torch
 from outcomes import Kept, mark, sources
 from proof import DATASETS, ROOT, commit, figures, table, versions
 from scipy.stats import kendalltau
@@ -106,6 +107,12 @@ def written(architecture: Architecture) -> str:
     return "+".join(nodes)
 
 
+def machine(device: str) -> str:
+    """What it runs on."""
+    gpu = f", {torch.cuda.get_device_name(device)}" if device.startswith("cuda") else ""
+    return f"{platform.machine()}, {os.cpu_count()} cores{gpu}"
+
+
 def taus(scores: list[float], accuracies: list[float]) -> dict[str, float]:
     """Kendall's rank correlation with the table, over all and in the best by the table; 0 where all scores tie."""
     best = sorted(range(len(accuracies)), key=lambda i: -accuracies[i])[: round(TOP * len(accuracies))]
@@ -178,7 +185,7 @@ def card(name: str, settings: Settings, size: str, outcomes: list[dict[str, Any]
         "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": {library: version for library, version in versions().items() if library in LIBRARIES},
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores" + f", {settings.device}" * (size == "full"),
+        "machine": machine(settings.device),
         "test": {
             dataset: told | {"worth": worth(dataset, told["mean"])} for dataset, told in tests.items()
         },
