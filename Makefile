@@ -42,7 +42,7 @@ proof: $(READY)
 
 # One-shot methods on a real supernet (docs/proof/oneshot), about an hour on two cores: make proof-oneshot, or
 # make proof-oneshot METHODS="DARTS SPOS" ARGUMENTS="--seeds 1". On a GPU, at the size of the papers:
-# make proof-oneshot ARGUMENTS="--full --data cifar-10-batches-py --processes 1". Needs CIFAR-10 and the table, too.
+# make proof-oneshot ARGUMENTS="--size full --data cifar-10-batches-py --processes 1". Needs CIFAR-10 and the table, too.
 proof-oneshot: $(READY)
 	$(BIN)/python benchmarks/sharing.py $(METHODS) $(ARGUMENTS)
 	$(BIN)/python docs/generate.py

@@ -1,10 +1,11 @@
 """Proves one-shot methods: a real supernet on real images, and what it finds looked up in the table of NAS-Bench-201.
 
     python benchmarks/sharing.py [method ...] [--seeds 3] [--processes 2] [--data FILE] [--epochs N]
-    python benchmarks/sharing.py --full --data cifar-10-batches-py --device cuda --processes 1
+    python benchmarks/sharing.py SPOS Sandwich --size long --seeds 1
+    python benchmarks/sharing.py --size full --data cifar-10-batches-py --device cuda --processes 1
 
-Every method of `lanista.oneshot` searches a small supernet (`supernets.REDUCED`) on a part of CIFAR-10; with `--full`
-one of the size of the papers, on a GPU. Each run is written to build/sharing as soon as it is there, and the card of
+Every method of `lanista.oneshot` searches a small supernet (`supernets.REDUCED`) on a part of CIFAR-10; with
+`--size long` for eight times as long, and with `--size full` one of the size of the papers, on a GPU. Each run is written to build/sharing as soon as it is there, and the card of
 its method to docs/proof/oneshot: an interrupted proof goes on where it stopped, unless the method, the settings or a
 library have changed. The tables are looked for at $LANISTA_BENCHMARKS, else at ../shared/data/tables.
 """
@@ -42,6 +43,8 @@ from lanista.trust import Trust, examine
 
 CARDS, OUTCOMES = ROOT / "docs" / "proof" / "oneshot", ROOT / "build" / "sharing"
 LIBRARIES = ("python", "lanista", "torch", "numpy")
+SIZES = {"reduced": REDUCED, "long": dataclasses.replace(REDUCED, passes=8 * REDUCED.passes), "full": FULL}
+"""What a search may cost: some minutes of a core, half an hour of a core, hours of a GPU."""
 TOP = 0.2
 """The share of the ranked cells that are the best."""
 TRAININGS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -242,16 +245,16 @@ def main() -> None:
     reader.add_argument("--seeds", type=int, default=3)
     reader.add_argument("--processes", type=int, default=2)
     reader.add_argument("--data", type=Path, default=cifar.SMALL, help="packed images (.npz), or cifar-10-batches-py")
-    reader.add_argument("--full", action="store_true", help="a supernet and epochs as in the papers")
+    reader.add_argument("--size", choices=SIZES, default="reduced")
     reader.add_argument("--epochs", type=int, help="of every method; default: as set")
-    reader.add_argument("--device", help="default: cpu, and cuda with --full")
+    reader.add_argument("--device", help="default: cpu, and cuda with --size full")
     given = reader.parse_args()
     unknown = set(given.methods) - set(methods())
     if unknown:
         reader.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(methods())}")
     if not given.data.exists():
         reader.error(f"there are no images at {given.data}; give --data")
-    settings = FULL if given.full else REDUCED
+    settings = SIZES[given.size]
     if given.epochs:
         settings = dataclasses.replace(settings, epochs=given.epochs)
     if given.device:
@@ -260,8 +263,7 @@ def main() -> None:
         table(DATASETS[0]).columns("test")
     except BenchmarkError as error:
         reader.error(str(error))
-    size = "full" if given.full else "reduced"
-    prove(given.methods or list(methods()), given.seeds, settings, size, given.data, given.processes)
+    prove(given.methods or list(methods()), given.seeds, settings, given.size, given.data, given.processes)
 
 
 if __name__ == "__main__":
