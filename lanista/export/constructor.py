@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -181,8 +182,9 @@ def _special(module: nn.Module, path: str) -> dict[str, object]:
             return {"cutoffs": module.cutoffs[:-1]}
         case nn.PairwiseDistance():
             return {"p": module.norm}
-        case nn.LinearCrossEntropyLoss():
-            return {"in_features": module.linear.in_features, "bias": module.linear.bias is not None}
+        case _ if isinstance(module, getattr(nn, "LinearCrossEntropyLoss", ())):  # younger than the oldest torch
+            linear: Any = module.linear
+            return {"in_features": linear.in_features, "bias": linear.bias is not None}
         case _:
             return {}
 
