@@ -34,6 +34,14 @@ def images(count: int, first: int = 0, *, place: Path = SMALL, pixels: int = 32)
     return F.avg_pool2d(x, 32 // pixels), torch.from_numpy(labels.astype(np.int64))
 
 
+def available(place: Path) -> int:
+    """How many training images there are."""
+    if place.is_dir():
+        return 50_000
+    with np.load(place) as file:
+        return len(file["train_labels"])
+
+
 def _file(place: Path, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
     with np.load(place) as file:
         packed, offsets, labels = file["train_png"], file["train_offsets"], file["train_labels"][first:last]

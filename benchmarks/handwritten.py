@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -96,7 +97,7 @@ def path(indices: Sequence[int]) -> Run:
 # --- the loops --------------------------------------------------------------------------------------------
 
 
-class Loop:
+class Loop(ABC):
     """A method's training loop on its supernet.
 
     Attributes:
@@ -123,9 +124,9 @@ class Loop:
     def architecture(self, valid: Batch) -> None:
         """Learn by a validation batch; before the weights."""
 
+    @abstractmethod
     def weights(self, train: Batch) -> float:
         """Give the weights their gradients; the loss."""
-        raise NotImplementedError
 
     def backward(self, run: Run, batch: Batch) -> float:
         """The loss of what runs, which goes back."""
@@ -150,29 +151,36 @@ class Uniform(Loop):
         return self.backward(path([edge[0] for edge in drawn]), train)
 
 
-class Gradient(Loop):
-    """The architecture has parameters, which Adam learns from the validation loss."""
+class Parametric(Loop):
+    """The architecture has parameters, which Adam learns."""
 
     def __init__(self, width: int, cells: int, steps: int, seed: int = 0) -> None:
         super().__init__(width, cells, steps, seed)
         self.alpha = (1e-3 * torch.randn(EDGES, OPTIONS)).requires_grad_()
         self.adam = torch.optim.Adam([self.alpha], 3e-4, (0.5, 0.999), weight_decay=1e-3)
 
-    def architecture(self, valid: Batch) -> None:
-        (self.alpha.grad,) = torch.autograd.grad(self.loss(self.soft(), valid), [self.alpha])
-        self.adam.step()
-
     def weights(self, train: Batch) -> float:
         with torch.no_grad():
             run = self.hard()
         return self.backward(run, train)
 
-    def soft(self) -> Run:
-        """What runs in the architecture's step."""
-        raise NotImplementedError
-
+    @abstractmethod
     def hard(self) -> Run:
         """What runs in the weights' step, where nothing needs the architecture's gradient."""
+
+
+class Gradient(Parametric):
+    """The architecture's parameters have the gradient of the validation loss."""
+
+    def architecture(self, valid: Batch) -> None:
+        (self.alpha.grad,) = torch.autograd.grad(self.loss(self.soft(), valid), [self.alpha])
+        self.adam.step()
+
+    @abstractmethod
+    def soft(self) -> Run:
+        """What runs in the architecture's step."""
+
+    def hard(self) -> Run:
         return self.soft()
 
 
@@ -277,7 +285,7 @@ class Partial(FirstOrder):
         return run
 
 
-class TwoPaths(Gradient):
+class TwoPaths(Parametric):
     """ProxylessNAS: one path for the weights; for the architecture two, of which one has no gradient."""
 
     def architecture(self, valid: Batch) -> None:

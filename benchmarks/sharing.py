@@ -5,9 +5,10 @@
     python benchmarks/sharing.py --size full --data cifar-10-batches-py --device cuda --processes 1
 
 Every method of `lanista.oneshot` searches a small supernet (`supernets.REDUCED`) on a part of CIFAR-10; with
-`--size long` for eight times as long, and with `--size full` one of the size of the papers, on a GPU. Each run is written to build/sharing as soon as it is there, and the card of
-its method to docs/proof/oneshot: an interrupted proof goes on where it stopped, unless the method, the settings or a
-library have changed. The tables are looked for at $LANISTA_BENCHMARKS, else at ../shared/data/tables.
+`--size long` for eight times as long, and with `--size full` one of the size of the papers, on a GPU. Each run is
+written to build/sharing as soon as it is there, and the card of its method to docs/proof/oneshot: an interrupted proof
+goes on where it stopped, unless the method, the settings or a library have changed. The tables are looked for at
+$LANISTA_BENCHMARKS, else at ../shared/data/tables.
 """
 
 from __future__ import annotations
@@ -255,6 +256,8 @@ def main() -> None:
     if not given.data.exists():
         reader.error(f"there are no images at {given.data}; give --data")
     settings = SIZES[given.size]
+    there = cifar.available(given.data) - settings.validation
+    settings = dataclasses.replace(settings, images=min(settings.images, there))
     if given.epochs:
         settings = dataclasses.replace(settings, epochs=given.epochs)
     if given.device:

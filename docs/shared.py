@@ -10,6 +10,7 @@ from typing import Any
 
 from cards import DATASETS, line, style
 
+from lanista import oneshot
 from lanista.benchmark import published
 
 Card = dict[str, Any]
@@ -46,15 +47,24 @@ deviations over the seeds.
 * **Idle**: edges of the cell, of six, that are `none` or `skip_connect`; 2.4 on average in a random cell.
 * Methods that learn how strong options are end with their strongest cell. Those that only train paths (`*`) have a
   second phase: evolution (random search for RandomSharing) over the trained supernet, by the validation loss.
-* **Memory** is the most that the process had while it searched, and in brackets what of it was there before: libraries,
-  data, the supernet.
+* PC-DARTS (`†`) trains a part of the channels: its weights are not meant to compare architectures (`ranks`), and its
+  rank correlations say only that they do not.
+* **Memory** is the most that the process had while it searched (on a GPU: of its memory), and in brackets what of it
+  was there before: libraries, data, the supernet.
 """
+
+BLIND = "†"
+"""Marks methods whose shared weights are not meant to compare architectures."""
 
 SIZES = {
     "reduced": "This is **not** the setting of the papers. It is a supernet and a data set that two CPU cores can "
     "afford, and a few minutes of training where papers spend GPU hours; every method has about the same time. So the "
     "results show that the methods run and what they are worth here, and are no judgement of them at their own scale.",
-    "full": "A supernet of the benchmark's own size, with the epochs of the papers, on a GPU.",
+    "long": "The reduced setting, trained eight times as long: whether shared weights rank better for it, and whether "
+    "what is found is better.",
+    "full": "A supernet of the benchmark's own size, on a GPU, with few images: the papers train on 25,000 or 50,000, "
+    "and an epoch has as many steps as there are images for it. One seed shows that the methods run at this size; it "
+    "is no measurement of what they find.",
 }
 
 
@@ -91,21 +101,29 @@ def page(known: list[Card]) -> str:
 
 
 def _setting(size: str, about: str, those: list[Card]) -> list[str]:
-    first = those[0]
-    told = ", ".join(f"{name} {value}" for name, value in first["protocol"].items())
-    machines = sorted({f"{card['machine']} ({card['date']}, commit `{card['commit'][:12]}`)" for card in those})
-    versions = ", ".join(f"{library} {version}" for library, version in first["versions"].items())
+    groups: dict[str, list[Card]] = {}
+    for card in those:
+        told = ", ".join(f"{name} {value}" for name, value in card["protocol"].items())
+        versions = ", ".join(f"{library} {version}" for library, version in card["versions"].items())
+        text = f"{told}. {versions}; {card['machine']} ({card['date']}, commit `{card['commit'][:12]}`)."
+        groups.setdefault(text, []).append(card)
+    lines = [
+        f"* {', '.join(card['method'] for card in group)}: {text}" if len(groups) > 1 else f"* {text}"
+        for text, group in groups.items()
+    ]
     return [
         f"## The {size} size\n",
         f"{about}\n",
-        f"Settings: {told}. {versions}; {'; '.join(machines)}.\n",
+        "Settings:\n",
+        *lines,
+        "",
         f"![Test accuracy of what was found, and rank correlations]({size}.svg)\n",
     ]
 
 
 def spread(told: dict[str, Any], digits: int = 2) -> str:
-    """Mean and standard deviation."""
-    return f"{told['mean']:.{digits}f} ± {told['std']:.{digits}f}"
+    """Mean and standard deviation; one run has none."""
+    return f"{told['mean']:.{digits}f}" + (f" ± {told['std']:.{digits}f}" if told["seeds"] > 1 else "")
 
 
 def trainings(worth: float | None) -> str:
@@ -121,6 +139,12 @@ def mean(card: Card, name: str) -> float:
     return sum(values) / len(values)
 
 
+def ranks(card: Card) -> bool:
+    """Whether the method's shared weights are meant to compare architectures."""
+    method: type[oneshot.Method] = getattr(oneshot, card["method"].partition("-")[0])
+    return method.ranks
+
+
 def _table(those: list[Card]) -> list[str]:
     titles = " | ".join(f"{title}, %" for title in DATASETS.values())
     lines = [
@@ -130,7 +154,7 @@ def _table(those: list[Card]) -> list[str]:
     ]
     for card in those:
         tests = " | ".join(spread(card["test"][dataset]) for dataset in DATASETS)
-        mark = " \\*" if card["runs"][0]["second_phase"] else ""
+        mark = " \\*" if card["runs"][0]["second_phase"] else "" if ranks(card) else f" {BLIND}"
         lines.append(
             f"| {card['method']}{mark} | {tests} | {trainings(card['test']['cifar10']['worth'])} | "
             f"{spread(card['tau']['all'])} | {spread(card['tau']['top'])} | {spread(card['tau_loss']['all'])} | "
@@ -156,7 +180,7 @@ def _faults(those: list[Card]) -> list[str]:
             floor = card["random_search"]["cifar10"]["1"]
             worse.append(f"* {card['method']}: {told['mean']:.2f} on CIFAR-10, and a random cell has {floor:.2f}")
         taus, parameters = card["tau_loss"]["all"], card["parameters_tau"]["all"]
-        if taus["mean"] <= parameters:
+        if taus["mean"] <= parameters and ranks(card):
             words = "no better than chance" if taus["mean"] <= CHANCE else "better than chance"
             blind.append(f"* {card['method']}: tau by loss {taus['mean']:.2f}, {words}; parameters {parameters:.2f}")
         for run in card["runs"]:
