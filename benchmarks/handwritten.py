@@ -121,7 +121,7 @@ class Loop(ABC):
         self.count += 1
         return value
 
-    def architecture(self, valid: Batch) -> None:
+    def architecture(self, valid: Batch) -> None:  # noqa: B027 (most learn none)
         """Learn by a validation batch; before the weights."""
 
     @abstractmethod
