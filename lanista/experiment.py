@@ -115,6 +115,7 @@ class Experiment:
         self.source: str | None = None
         self._session: Session | None = None
         self._held = ExitStack()
+        self._trust: Trust | None = None
         self._interrupted: list[Trial] = []
         self._storage = storage if isinstance(storage, Storage) else None
         self._url = storage.name if isinstance(storage, Storage) else storage
@@ -432,7 +433,7 @@ class Experiment:
         (first, direction), *_ = self.objectives.directions.items()
         proxied = self._evaluated(f"{name}, proxy", self.evaluator, chosen.drawn, {first: direction})
         real = self._evaluated(f"{name}, real", self.reference, chosen.real, {first: direction})
-        return conclude(
+        self._trust = conclude(
             chosen,
             trials,
             proxied,
@@ -442,9 +443,12 @@ class Experiment:
             proxy_name=f"{first or 'score'} by {_described(self.evaluator)}",
             real_name=f"{first or 'score'} by {_described(self.reference)}",
         )
+        return self._trust
 
     def report(self) -> str:
         """What came of a search with a one-shot method, and how far it can be believed, in plain text.
+
+        That is the trust report, once `trust` was called; without it, what is known without training more.
 
         Raises:
             ExperimentError: the strategy is no one-shot method.
@@ -452,7 +456,8 @@ class Experiment:
         if self.shared is None:
             raise ExperimentError(f"{self.strategy!r} is no one-shot method; see top(), pareto() and trust()")
         (first, _), *_ = self.objectives.directions.items()
-        return self.shared.report(self.trials, first, self._parameters, trusts=self.reference is not None)
+        reference = self.reference is not None
+        return self.shared.report(self.trials, first, self._parameters, reference=reference, trust=self._trust)
 
     def _parameters(self, architecture: Architecture) -> float:
         own = self.space.decisions.complete(architecture)

@@ -27,6 +27,7 @@ from lanista.strategy.base import Strategy
 from lanista.strategy.initial import Initial
 from lanista.trial import Trial
 from lanista.trust.rank import spearman
+from lanista.trust.record import Trust
 
 logger = logging.getLogger("lanista")
 
@@ -46,9 +47,10 @@ TRIALS = 100
 LEAST = 10
 """From how many trials on a correlation is reported."""
 
-HOW_TO_TRUST = (
-    "Give Experiment(..., reference=evaluator that trains fully) and call experiment.trust() to find out how well"
-)
+UNMEASURED = "Shared weights rank architectures, they do not measure them; none was trained by itself."
+REFERENCE = "Say what is the real thing: Experiment(..., reference=evaluator that trains fully). "
+MEASURE = "experiment.trust() trains some by the reference, and says how well shared weights rank."
+"""What is known of a one-shot search without a trust report, and the way to one."""
 
 
 class Shared:
@@ -125,7 +127,8 @@ class Shared:
         metric: str,
         size: Callable[[Architecture], float],
         *,
-        trusts: bool,
+        reference: bool,
+        trust: Trust | None,
     ) -> str:
         """What came of it, in plain text.
 
@@ -133,25 +136,24 @@ class Shared:
             trials: of the experiment.
             metric: name of the first objective.
             size: number of parameters of an architecture.
-            trusts: whether there is a reference that `trust` could ask.
+            reference: whether there is one, which a trust report asks.
+            trust: the trust report, if there is one.
         """
         done = [trial for trial in best(trials, len(trials)) if trial.scores]
         count = f"{len(done)} architecture{'s' * (len(done) != 1)}"
         lines = [f"{count} scored with the shared weights of {self.method!r}; the best:"]
         lines += [f"  {trial.number}: {metric or 'score'} {_score(trial, metric)}" for trial in done[:3]]
+        if trust is None:
+            lines += ["Trust: NOT MEASURED", f"  {UNMEASURED} {'' if reference else REFERENCE}{MEASURE}"]
         if len(done) >= LEAST:
             rho = spearman(
                 numpy.array([trial.scores[0] for trial in done]),
                 numpy.array([size(trial.architecture) for trial in done]),
             )
-            lines.append(f"rank correlation of these scores with the number of parameters: {rho:.2f}")
+            lines.append(f"  Rank correlation of these scores with the number of parameters: {rho:.2f}")
         if done:
-            lines += [f"warning: {text}" for text in self.method.warnings(self._own(done[0].architecture))]
-        lines.append(
-            "Shared weights rank architectures, they do not measure them. "
-            + ("experiment.trust() finds out how well they rank" if trusts else HOW_TO_TRUST)
-        )
-        return "\n".join(lines)
+            lines += [f"  Warning: {text}" for text in self.method.warnings(self._own(done[0].architecture))]
+        return "\n".join(lines if trust is None else [*lines, "", str(trust)])
 
     def _own(self, architecture: Architecture) -> Architecture:
         return self._space.decisions.complete(architecture)

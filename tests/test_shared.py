@@ -53,6 +53,7 @@ def test_a_supernet_is_trained_and_searched(method, tmp_path, capsys):
     assert best.metrics["val_accuracy"] > 0.5
     said = capsys.readouterr().out
     assert "6 architectures scored with the shared weights" in said
+    assert "NOT MEASURED" in said and "reference=" in said
     assert "experiment.trust()" in said
     model = experiment.build(best).eval()
     inputs, targets = loader(seed=1).dataset.tensors
@@ -126,9 +127,12 @@ def test_trust_is_by_real_trainings(tmp_path):
         return make(tmp_path / "test.db", SPOS(), space=made, searcher=GridSearch(), reference=train(2))
 
     experiment().run()
-    text = str(experiment().trust())
+    again = experiment()
+    assert "Trust: NOT MEASURED" in again.report()
+    text = str(again.trust())
     assert "Inherited(Classification" in text
     assert "val_accuracy" in text
+    assert again.report().endswith(text) and "NOT MEASURED" not in again.report()
 
 
 def test_another_search_of_this_name_has_its_own_weights(tmp_path):
