@@ -456,8 +456,10 @@ class Experiment:
         if self.shared is None:
             raise ExperimentError(f"{self.strategy!r} is no one-shot method; see top(), pareto() and trust()")
         (first, _), *_ = self.objectives.directions.items()
+        if trials := self.trials:
+            self._share()
         reference = self.reference is not None
-        return self.shared.report(self.trials, first, self._parameters, reference=reference, trust=self._trust)
+        return self.shared.report(trials, first, self._parameters, reference=reference, trust=self._trust)
 
     def _parameters(self, architecture: Architecture) -> float:
         own = self.space.decisions.complete(architecture)

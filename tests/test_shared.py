@@ -126,6 +126,7 @@ def test_trust_is_by_real_trainings(tmp_path):
         made = ModelSpace(wide, example_input=torch.zeros(2, 4))
         return make(tmp_path / "test.db", SPOS(), space=made, searcher=GridSearch(), reference=train(2))
 
+    assert "0 architectures" in experiment().report()
     experiment().run()
     again = experiment()
     assert "Trust: NOT MEASURED" in again.report()
