@@ -254,15 +254,15 @@ def picture(those: list[Card]) -> str:
         return second + WIDE * (value + 0.4) / 1.4
 
     parts = [
-        f'<text class="head" x="{LEFT}" y="16">CIFAR-10 test accuracy in the table, %</text>',
-        f'<text class="head" x="{second}" y="16">Kendall tau over all: by accuracy (○), by loss (●)</text>',
+        f'<text class="head" x="{LEFT}" y="16">Test accuracy, %; n×: of random trainings</text>',
+        f'<text class="head" x="{second}" y="16">Kendall tau, by accuracy ○, by loss ●</text>',
     ]
     for accuracy in (10, 50, 80, 90, 94):
         parts.append(f'<text class="middle" x="{error(accuracy):.1f}" y="{height + 16:.1f}">{accuracy}</text>')
-    for count in ("1", "10", "100"):
+    for count, anchor in (("1", "middle"), ("10", "end"), ("100", "start")):
         x = error(first["random_search"]["cifar10"][count])
         parts.append(line("rule", x, TOP - 8, x, height))
-        parts.append(f'<text class="middle" x="{x:.1f}" y="{TOP - 12:.1f}">{count}×</text>')
+        parts.append(f'<text class="{anchor}" x="{x:.1f}" y="{TOP - 12:.1f}">{count}×</text>')
     for value in (0.0, 0.5, 1.0):
         parts.append(line("rule", tau(value), TOP - 8, tau(value), height))
         parts.append(f'<text class="middle" x="{tau(value):.1f}" y="{height + 16:.1f}">{value:g}</text>')
