@@ -286,9 +286,11 @@ class Partial(FirstOrder):
 
 
 class TwoPaths(Parametric):
-    """ProxylessNAS: one path for the weights; for the architecture two, of which one has no gradient."""
+    """ProxylessNAS: one path for the weights; for the architecture, after a quarter, two; one has no gradient."""
 
     def architecture(self, valid: Batch) -> None:
+        if self.count < 0.25 * self.steps:
+            return
         p = self.alpha.detach().softmax(1)
         own = []
         for edge, both in enumerate(p.multinomial(2).tolist()):

@@ -234,9 +234,6 @@ def prove(names: list[str], seeds: int, settings: Settings, size: str, place: Pa
                 write(told)
                 (mine,) = (one for one in told["runs"] if one["seed"] == outcome["seed"])
                 print(f"{name}: {json.dumps(mine)}\n{trust(outcome, settings)}\n", flush=True)
-    for name in names:
-        if outcomes := kept[name].lines("runs"):
-            write(card(name, settings, size, outcomes))
 
 
 def main() -> None:

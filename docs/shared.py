@@ -45,8 +45,13 @@ deviations over the seeds.
   over the best 20 of them by the table; **by loss**: the same of minus the validation loss, which is finer than the
   accuracy on few images. 0 is chance. Counting parameters costs nothing, and is the baseline.
 * **Idle**: edges of the cell, of six, that are `none` or `skip_connect`; 2.4 on average in a random cell.
-* Methods that learn how strong options are end with their strongest cell. Those that only train paths (`*`) have a
-  second phase: evolution (random search for RandomSharing) over the trained supernet, by the validation loss.
+* Methods that learn how strong options are end with their strongest cell (ENAS: the likeliest; its paper draws some
+  and compares them). They train the weights on one half of the images, and the architecture on the other.
+* Methods that only train paths (`*`) train on all images, and have a second phase: evolution (random search for
+  RandomSharing) over the trained supernet, by the loss on the validation images, so that the shared accuracy of what
+  they find is optimistic. SPOS and RandomSharing train the same paths: their rank correlations are one measurement.
+* The candidates have batch normalisation with scale and shift, as the networks of the table have; searches of the
+  papers leave scale and shift out.
 * PC-DARTS (`†`) trains a part of the channels: its weights are not meant to compare architectures (`ranks`), and its
   rank correlations say only that they do not.
 * **Memory** is the most that the process had while it searched (on a GPU: of its memory), and in brackets what of it
@@ -58,13 +63,14 @@ BLIND = "†"
 
 SIZES = {
     "reduced": "This is **not** the setting of the papers. It is a supernet and a data set that two CPU cores can "
-    "afford, and a few minutes of training where papers spend GPU hours; every method has about the same time. So the "
-    "results show that the methods run and what they are worth here, and are no judgement of them at their own scale.",
+    "afford, and a few minutes of training where papers spend GPU hours. The numbers of steps are set so that searches "
+    "cost about the same; what they took, without the second phase, is in the table. So the results show that the "
+    "methods run and what they are worth here, and are no judgement of them at their own scale.",
     "long": "The reduced setting, trained eight times as long: whether shared weights rank better for it, and whether "
     "what is found is better.",
     "full": "A supernet of the benchmark's own size, on a GPU, with few images: the papers train on 25,000 or 50,000, "
     "and an epoch has as many steps as there are images for it. One seed shows that the methods run at this size; it "
-    "is no measurement of what they find.",
+    "is no measurement of what they find. ProxylessNAS had no warm-up yet.",
 }
 
 
@@ -116,6 +122,7 @@ def _setting(size: str, about: str, those: list[Card]) -> list[str]:
         f"{about}\n",
         "Settings:\n",
         *lines,
+        "* " + "; ".join(f"`{card['settings']}`" for card in those),
         "",
         f"![Test accuracy of what was found, and rank correlations]({size}.svg)\n",
     ]

@@ -112,7 +112,7 @@ class Shared:
             self._train(folder)
         stamp = file.stat().st_mtime_ns  # another search may have been here under this name
         supernet = load(self._space, file, stamp)
-        state = torch.load(folder / METHOD, weights_only=True)
+        state = torch.load(folder / METHOD, map_location="cpu", weights_only=True)
         self.method.start(supernet, steps=state["steps"], seed=self._seed)
         self.method.load_state_dict(state["method"])
         searcher = self._searcher or self.method.searcher()

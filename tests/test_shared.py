@@ -82,6 +82,18 @@ def test_run_again_it_does_not_train_again(method, tmp_path):
     assert told(experiment) == told(whole)
 
 
+def test_a_search_on_a_gpu_is_read_without_one(tmp_path, monkeypatch):
+    with monkeypatch.context() as there:
+        there.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+        make(tmp_path / "test.db", DARTS(learning_rate=0.05)).run(max_trials=2)
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match="CUDA"):
+            torch.load(next(tmp_path.rglob("method.pt")), weights_only=True)
+    again = make(tmp_path / "test.db", DARTS(learning_rate=0.05))
+    assert "2 architectures" in again.report()
+    again.run(max_trials=4)
+
+
 def test_workers_score_as_this_process_does(tmp_path):
     made = []
     for name, executor in (("a", None), ("b", ProcessExecutor(2))):

@@ -43,7 +43,7 @@ class Mixture:
         watched: for each row, options that do not run, and whose weights get the gradient all the same that they
             would have: they are computed in the backward pass, one after another, and keep no memory (ProxylessNAS).
         portion: through what layers are run; None: as they are.
-        exact: the weights are whole numbers: with one option of weight 1 the mixture is that option's output itself.
+        exact: what runs has the weight 1: the mixture is the sum of the outputs themselves. Nobody asks a GPU for it.
     """
 
     weights: Tensor
@@ -72,18 +72,19 @@ class Mixture:
             shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
             raise OneShotError(f"the options that are to be mixed give different shapes: {shapes}")
         if watched or (self.exact and self.weights.requires_grad):
-            weights = self.weights[row]
-            return _Gates.apply(weights, list(options), runs, watched, inputs, *outputs)  # type: ignore[no-any-return, no-untyped-call]
-        total = self._scaled(row, runs[0], outputs[0])
-        for index, output in zip(runs[1:], outputs[1:], strict=True):
-            total = total + self._scaled(row, index, output)
-        return total
+            gates = self.weights[row], list(options), runs, watched, inputs
+            return _Gates.apply(*gates, *outputs)  # type: ignore[no-any-return, no-untyped-call]
+        if not self.exact:
+            outputs = [output * self.weights[row, index] for index, output in zip(runs, outputs, strict=True)]
+        return _sum(outputs)
 
-    def _scaled(self, row: int, option: int, output: Tensor) -> Tensor:
-        weight = self.weights[row, option]
-        if self.exact:
-            return output if weight == 1 else output * weight
-        return output * weight
+
+def _sum(outputs: Sequence[Tensor]) -> Tensor:
+    """The sum; of one output that itself, not a copy."""
+    total = outputs[0]
+    for output in outputs[1:]:
+        total = total + output
+    return total
 
 
 def _checked(output: object) -> Tensor:
@@ -93,7 +94,7 @@ def _checked(output: object) -> Tensor:
 
 
 class _Gates(torch.autograd.Function):
-    """The sum of the outputs that run, which keeps no copy; backward, it asks what the watched options would change.
+    """The sum of the outputs that run, with gates of 1; backward, it asks what the watched options would change.
 
     The gradient of a gate is the product of the option's output and the gradient of the sum (arXiv:1812.00332, 3.2).
     """
@@ -114,12 +115,7 @@ class _Gates(torch.autograd.Function):
         kind = outputs[0].device.type
         ctx.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
         ctx.save_for_backward(weights, *outputs)
-        if len(outputs) == 1 and weights[runs[0]] == 1:
-            return outputs[0]  # no copy
-        total = outputs[0] * weights[runs[0]]
-        for index, output in zip(runs[1:], outputs[1:], strict=True):
-            total = total + output * weights[index]
-        return total
+        return _sum(outputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -136,8 +132,7 @@ class _Gates(torch.autograd.Function):
                 gates[index] = (ctx.options[index](*ctx.inputs) * gradient).sum()
         if _versions(ctx.inputs) != ctx.versions:
             raise OneShotError(CHANGED)
-        back = [gradient if weights[index] == 1 else gradient * weights[index] for index in ctx.runs]
-        return (gates, None, None, None, None, *back)
+        return (gates, None, None, None, None, *(gradient for _ in ctx.runs))
 
 
 def _versions(inputs: tuple[Any, ...]) -> list[int]:
@@ -238,7 +233,8 @@ def mixture_of(relaxation: Relaxation) -> Mixture:
 def exact(strengths: Strengths) -> Mixture:
     """The mixture of the options whose strength is not 0: with strengths of 1, their plain sum."""
     runs = tuple(tuple(index for index, value in enumerate(row) if value) for row in strengths)
-    return Mixture(torch.tensor([list(row) for row in strengths]), runs, exact=True)
+    ones = all(value in (0, 1) for row in strengths for value in row)
+    return Mixture(torch.tensor([list(row) for row in strengths], device="cpu"), runs, exact=ones)
 
 
 def strongest(row: Sequence[float], count: int = 1) -> list[int]:

@@ -109,9 +109,9 @@ def _fill(tensors: Iterable[tuple[str, Tensor]], generator: torch.Generator, *, 
     with torch.no_grad():
         for _, tensor in tensors:
             if tensor.is_floating_point():
-                noise = torch.rand(tensor.shape, generator=generator)
+                noise = torch.rand(tensor.shape, generator=generator, device="cpu")
                 if tensor.dim() > 1:
                     tensor.copy_((noise - 0.5) * 2 * (6 / max(1, tensor[0].numel())) ** 0.5)
                 else:
-                    sign = torch.rand(tensor.shape, generator=generator) - 0.5
+                    sign = torch.rand(tensor.shape, generator=generator, device="cpu") - 0.5
                     tensor.copy_((noise + 0.5) * (sign.sign() if signed else 1))

@@ -264,7 +264,7 @@ def _idle(supernet: Supernet, model: nn.Module, modules: list[nn.Module]) -> set
     def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if len(inputs) == 1 and isinstance(inputs[0], Tensor) and inputs[0].is_floating_point():
             handles.pop(module).remove()
-            given = torch.rand(inputs[0].shape, generator=generator).to(inputs[0]) - 0.5
+            given = torch.rand(inputs[0].shape, generator=generator, device="cpu").to(inputs[0]) - 0.5
             gives = module(given)
             if isinstance(gives, Tensor) and (not gives.any() or torch.equal(gives, given)):
                 idle.add(module)
@@ -284,7 +284,7 @@ def _inputs(supernet: Supernet, seed: int) -> tuple[Any, ...] | None:
         return None
     generator = torch.Generator().manual_seed(seed)
     return tuple(
-        torch.randn(value.shape, generator=generator).to(value)
+        torch.randn(value.shape, generator=generator, device="cpu").to(value)
         if isinstance(value, Tensor) and value.is_floating_point()
         else value
         for value in example

@@ -95,7 +95,9 @@ class Penalty:
                     positions[name, key(relaxation.pick(row)[name])] = len(positions)
                 self._names.append(name)
         self._constant = cost.constant
-        self._factors = [_factor(space.decisions, term, positions, self.quantity.name) for term in cost.terms]
+        factors = [_factor(space.decisions, term, positions, self.quantity.name) for term in cost.terms]
+        device = network.supernet.device
+        self._factors = [Factor(one.amounts.to(device), one.options.to(device)) for one in factors]
 
     def expected(self, probabilities: Mapping[str, Tensor]) -> Tensor:
         """The expected cost, a scalar, by the probabilities of shape (1, options) of each relaxation."""

@@ -14,7 +14,7 @@ from lanista.nn.mixture import Mixture, Relaxation
 from lanista.oneshot.cost import Penalty
 from lanista.oneshot.method import Loss, Method
 from lanista.oneshot.reduction import average
-from lanista.space.domain import Architecture
+from lanista.space.domain import Architecture, is_number
 
 
 class Differentiable(Method):
@@ -32,6 +32,7 @@ class Differentiable(Method):
     Attributes:
         alphas: the parameters of the architecture, by name of the relaxation, each of shape (rows, options).
         betas: of Adam.
+        warmup: the share of the search in which the architecture stands still, and only the weights are trained.
 
     Raises:
         OneShotError: an argument is out of range.
@@ -42,6 +43,7 @@ class Differentiable(Method):
     plain = True
     alphas: dict[str, nn.Parameter]
     betas = (0.5, 0.999)
+    warmup = 0.0
 
     def __init__(
         self, *, learning_rate: float = 3e-4, weight_decay: float = 1e-3, penalty: Penalty | None = None
@@ -72,7 +74,7 @@ class Differentiable(Method):
 
     def initial(self, relaxation: Relaxation, generator: torch.Generator) -> Tensor:
         """The parameters at first: nearly equal."""
-        return 1e-3 * torch.randn(relaxation.rows, relaxation.options, generator=generator)
+        return 1e-3 * torch.randn(relaxation.rows, relaxation.options, generator=generator, device="cpu")
 
     def prepare(self) -> None:
         device, generator = self.network.supernet.device, self.generator("initial")
@@ -102,8 +104,9 @@ class Differentiable(Method):
         yield loss(model, train)
 
     def learn(self, valid: Any, loss: Loss, optimizer: torch.optim.Optimizer, train: Any) -> None:
-        value = self.penalised(loss(self.mixture("architecture"), valid))
-        self.follow(torch.autograd.grad(value, list(self.alphas.values()), allow_unused=True))
+        if self.progress >= self.warmup:
+            value = self.penalised(loss(self.mixture("architecture"), valid))
+            self.follow(torch.autograd.grad(value, list(self.alphas.values()), allow_unused=True))
 
     def penalised(self, value: Tensor) -> Tensor:
         """A loss, with the price of what the architecture is expected to cost."""
@@ -139,3 +142,10 @@ class Differentiable(Method):
             for name, alpha in self.alphas.items():
                 alpha.copy_(state["alphas"][name])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def share(name: str, value: float) -> float:
+    """`value` if it is a number from 0 to 1; raises OneShotError otherwise."""
+    if not is_number(value) or not 0 <= value <= 1:
+        raise OneShotError(f"{name} is {value!r}; give a share of the search, from 0 to 1")
+    return value

@@ -42,7 +42,7 @@ class DrNAS(Differentiable):
 
     def rule(self, alpha: Tensor, relaxation: Relaxation, generator: torch.Generator) -> Mixture:
         # torch's distributions draw from the default generator alone
-        seed = int(torch.randint(2**62, (), generator=generator))
+        seed = int(torch.randint(2**62, (), generator=generator, device="cpu"))
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             theta = Dirichlet(_beta(alpha).cpu(), validate_args=False).rsample()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from lanista import setting
 from lanista.errors import OneShotError
 from lanista.evaluator.cycle import cycle
 from lanista.evaluator.recalibration import recalibrating
@@ -77,10 +78,12 @@ class Fitting:
         outputs = model(inputs)
         return float(-self.loss(outputs, targets) if self.metric is None else self.metric(outputs, targets))
 
-    def batches(self, epoch: int) -> Iterator[tuple[Any, Any]]:
-        """The training batches of an epoch, each with a validation batch, or None where there are none."""
+    def batches(self, epoch: int, *, learns: bool) -> Iterator[tuple[Any, Any]]:
+        """The training batches of an epoch, each with a validation batch if a method learns by it, and else None."""
         self._reseed(epoch)
-        valid = itertools.repeat(None) if self.valid is None else cycle(self.valid, epoch * self.steps, self.seed)
+        valid: Iterator[Any] = itertools.repeat(None)
+        if learns and self.valid is not None:
+            valid = cycle(self.valid, epoch * self.steps, self.seed)
         for train, other in zip(self.train, valid, strict=False):
             yield self._moved(train), None if other is None else self._moved(other)
 
@@ -133,6 +136,8 @@ class Fitting:
         """What must be the same in a search that goes on."""
         groups = [{n: v for n, v in group.items() if n != "params"} for group in self.optimizer.param_groups]
         return {
+            "batches": str(self.steps),
+            "loss": _described(self.loss),
             "optimizer": f"{type(self.optimizer).__name__} {groups}",
             "scheduler": type(self.scheduler).__name__,
         }
@@ -166,7 +171,7 @@ class Fitting:
         file = folder / CHECKPOINT
         if not file.exists():
             return None
-        content = torch.load(file, map_location=self.device, weights_only=True)
+        content = torch.load(file, map_location="cpu", weights_only=True)
         other = [f"{n} {v}, not {identity[n]}" for n, v in content["identity"].items() if v != identity[n]]
         if other:
             raise OneShotError(f"{file} is of another search, with {'; '.join(other)}; give another folder")
@@ -191,6 +196,12 @@ def _pair(batch: Any) -> tuple[Any, Any]:
             "own: method.step(...)"
         )
     return batch[0], batch[1]
+
+
+def _described(loss: Criterion) -> str:
+    """What a criterion is called, with its settings, which the `repr` of torch's own does not show."""
+    settings = {name: getattr(loss, name, None) for name in getattr(loss, "__constants__", ())}
+    return f"{setting.name(loss)} {settings}" if settings else setting.name(loss)
 
 
 def _generators(loader: Any) -> list[torch.Generator]:

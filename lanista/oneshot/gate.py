@@ -11,7 +11,7 @@ def gumbel(like: Tensor, generator: torch.Generator) -> Tensor:
 
     They are drawn on the CPU, so that they are the same wherever the search runs.
     """
-    uniform = torch.rand(like.shape, generator=generator).clamp(min=1e-20)
+    uniform = torch.rand(like.shape, generator=generator, device="cpu").clamp(min=1e-20)
     return -(-uniform.log()).log().to(like.device)
 
 

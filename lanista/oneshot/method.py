@@ -298,6 +298,11 @@ class Method(ABC):
         supernet = space if device is None else space.to(device)
         made = optimizer(supernet.parameters())
         plan = None if scheduler is None else scheduler(made)
+        if isinstance(plan, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            raise OneShotError(
+                "ReduceLROnPlateau needs a metric of each epoch, and there is none before the search ends; give a "
+                "scheduler that follows the number of epochs, such as CosineAnnealingLR"
+            )
         fitting = Fitting(supernet, train, valid, loss, metric, made, plan, supernet.device, seed, recalibrated)
         self.start(supernet, steps=epochs * fitting.steps, seed=seed)
         self.judge = None if metric is None else fitting.batch_metric
@@ -307,6 +312,7 @@ class Method(ABC):
             "space": supernet.space.decisions.fingerprint,
             "seed": str(seed),
             "epochs": str(epochs),
+            "clip": str(clip),
             **fitting.identity,
         }
         state = None if home is None else fitting.load(home, identity)
@@ -316,7 +322,7 @@ class Method(ABC):
             supernet.train()
             losses = [
                 self.step(batch, other, loss=fitting.batch_loss, optimizer=made, clip=clip)
-                for batch, other in fitting.batches(epoch)
+                for batch, other in fitting.batches(epoch, learns=self.learns)
             ]
             if plan is not None:
                 plan.step()

@@ -7,7 +7,6 @@ https://arxiv.org/abs/1907.05737
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,8 +14,7 @@ from torch import Tensor
 from lanista.errors import OneShotError
 from lanista.nn.mixture import Mixture, Relaxation
 from lanista.oneshot.cost import Penalty
-from lanista.oneshot.differentiable import Differentiable
-from lanista.oneshot.method import Loss
+from lanista.oneshot.differentiable import Differentiable, share
 from lanista.oneshot.portion import Portions
 from lanista.space.domain import is_integer
 
@@ -55,15 +53,14 @@ class PCDARTS(Differentiable):
         penalty: Penalty | None = None,
     ) -> None:
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, penalty=penalty)
-        if not is_integer(parts) or parts < 1 or not 0 <= warmup <= 1:
-            raise OneShotError(
-                f"parts is {parts!r} and warmup {warmup!r}; parts is an integer of at least 1, warmup from 0 to 1"
-            )
-        self.parts, self.warmup = parts, warmup
+        if not is_integer(parts) or parts < 1:
+            raise OneShotError(f"parts is {parts!r}; give an integer of at least 1")
+        self.parts, self.warmup = parts, share("warmup", warmup)
 
     def initial(self, relaxation: Relaxation, generator: torch.Generator) -> Tensor:
         """The parameters at first; where rows compete, with beta as the last column."""
-        return 1e-3 * torch.randn(relaxation.rows, relaxation.options + relaxation.rivals, generator=generator)
+        shape = relaxation.rows, relaxation.options + relaxation.rivals
+        return 1e-3 * torch.randn(shape, generator=generator, device="cpu")
 
     def prepare(self) -> None:
         super().prepare()
@@ -89,7 +86,3 @@ class PCDARTS(Differentiable):
     def probabilities(self, alpha: Tensor, relaxation: Relaxation) -> Tensor:
         p = alpha[:, : relaxation.options].softmax(1)
         return p * alpha[:, relaxation.options :].softmax(0) if relaxation.rivals else p
-
-    def learn(self, valid: Any, loss: Loss, optimizer: torch.optim.Optimizer, train: Any) -> None:
-        if self.progress >= self.warmup:
-            super().learn(valid, loss, optimizer, train)

@@ -85,7 +85,7 @@ class Zen(Measure):
 
     def _once(self, model: nn.Module, inputs: tuple[Tensor, ...], draws: torch.Generator) -> float:
         def normal(like: Tensor, *shape: int) -> Tensor:
-            return torch.randn(shape, generator=draws, dtype=torch.double).to(like)
+            return torch.randn(shape, generator=draws, dtype=torch.double, device="cpu").to(like)
 
         for parameter in weights(model, self.name).values():
             parameter.copy_(normal(parameter, *parameter.shape))

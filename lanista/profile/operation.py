@@ -46,7 +46,7 @@ class Operation:
             # Integers may be indices, so they are 0; booleans are masks.
             if not (tensor.is_floating_point() or tensor.is_complex()):
                 return torch.full_like(tensor, tensor.dtype == torch.bool, device=device)
-            drawn = torch.rand(tensor.shape, generator=generator) * 0.09 + 0.01
+            drawn = torch.rand(tensor.shape, generator=generator, device="cpu") * 0.09 + 0.01
             return torch.empty_like(tensor, device=device).copy_(drawn)
 
         module = hollow(self.module).to_empty(device=device)

@@ -110,7 +110,9 @@ def place_of(device: str) -> torch.device:
     if accelerator is None or accelerator.type != place.type:
         found = f"cpu and {accelerator.type}" if accelerator else "cpu alone"
         raise LanistaError(f"device is {device!r}, but torch {torch.__version__} sees {found} here")
-    return torch.device(place.type, torch.accelerator.current_device_index() if place.index is None else place.index)
+    known = torch.accelerator
+    current = getattr(known, "current_device_index", None) or known.current_device_idx  # its name before torch 2.7
+    return torch.device(place.type, current() if place.index is None else place.index)
 
 
 def synchronize(device: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from lanista.errors import OneShotError
 from lanista.model import ModelSpace
@@ -31,6 +32,9 @@ Law = Callable[[Factory], None]
 
 STEPS = 6
 """How many steps most laws make."""
+
+DRAWS = frozenset({"rand", "randn", "randint", "randperm", "normal"})
+"""Functions of torch that draw by a generator."""
 
 LEARNT = 40
 """In how many steps the loss must get lower by half."""
@@ -265,6 +269,24 @@ def parts_make_the_step(make: Factory) -> None:
     assert same(one, own), "the parts of a step do something else than the step"
 
 
+class _Strict(TorchFunctionMode):
+    """As with `torch.set_default_device("cuda")`: what is drawn without a device is not drawn by a CPU's generator."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = kwargs or {}
+        if getattr(func, "__name__", "") in DRAWS and named.get("generator") is not None:
+            assert named.get("device") is not None, f"torch.{func.__name__} has a generator, and no device"
+        return func(*args, **named)
+
+
+def a_default_device_may_be_set(make: Factory) -> None:
+    """Random numbers are drawn on the device of their generator, whatever torch's default device is."""
+    search = Search(make, everything())
+    with _Strict():
+        search.learner.start(search.supernet, steps=STEPS, seed=0)
+        search.run(layers(), 2)
+
+
 def what_is_wrong_is_named(make: Factory) -> None:
     """Steps out of order or without data, and spaces that the method cannot search, are errors that say so."""
     problem, name = layers(), type(make()).__name__
@@ -302,6 +324,7 @@ METHOD_LAWS: tuple[Law, ...] = (
     strengths_are_numbers_from_zero,
     learning_leaves_the_weights,
     parts_make_the_step,
+    a_default_device_may_be_set,
     what_is_wrong_is_named,
 )
 """All of them."""

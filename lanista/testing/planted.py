@@ -44,7 +44,7 @@ class Planted:
 
     def batch(self, seed: int) -> tuple[Tensor, Tensor]:
         """Inputs and what is to come out."""
-        inputs = torch.randn(SIZE, 4, FEATURES, generator=torch.Generator().manual_seed(seed))
+        inputs = torch.randn(SIZE, 4, FEATURES, generator=torch.Generator().manual_seed(seed), device="cpu")
         return inputs, self.target(inputs)
 
 
@@ -215,4 +215,5 @@ def _numbers(count: int, seed: int) -> Tensor:
     """Fixed numbers of both signs, none near 0."""
     generator = torch.Generator().manual_seed(seed)
     signs = torch.arange(count).remainder(2) * 2.0 - 1.0
-    return signs[torch.randperm(count, generator=generator)] * (0.5 + torch.rand(count, generator=generator))
+    order = torch.randperm(count, generator=generator, device="cpu")
+    return signs[order] * (0.5 + torch.rand(count, generator=generator, device="cpu"))

@@ -177,7 +177,7 @@ def test_a_card_is_of_a_method_that_there_is(path):
     told = json.loads(path.read_text())
     settings = sharing.SIZES[told["size"]]
     assert path.stem == sharing.slug(told["method"], told["size"])
-    assert told["settings"] == repr(make(told["method"], settings))
+    assert told["size"] == "full" or told["settings"] == repr(make(told["method"], settings))
     other = {name for name, value in dataclasses.asdict(settings).items() if told["protocol"][name] != value}
     assert other <= ({"images", "epochs"} if told["size"] == "full" else set())  # what there was, and time for
     assert len(told["commit"]) >= 40 and [run["seed"] for run in told["runs"]] == list(range(len(told["runs"])))

@@ -4,11 +4,12 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from lanista import ModelSpace
 from lanista.errors import EvaluatorError, OneShotError
 from lanista.oneshot import DARTS, SPOS, Supernet
-from tests.oneshot.tiny import Net, accuracy, loader, sgd, space
+from tests.oneshot.tiny import Net, accuracy, data, loader, sgd, space
 
 METHODS = [partial(DARTS, learning_rate=0.05), SPOS]
 
@@ -152,6 +153,9 @@ def wider(parameters):
         (SPOS, {"seed": 1}, "seed 0, not 1"),
         (SPOS, {"epochs": 5}, "epochs 3, not 5"),
         (SPOS, {"optimizer": wider}, "optimizer SGD .*0.1.*not SGD .*0.2"),
+        (SPOS, {"clip": 1.0}, "clip None, not 1.0"),
+        (SPOS, {"loss": nn.CrossEntropyLoss(label_smoothing=0.5)}, "loss .*0.0.*not .*0.5"),
+        (SPOS, {"train": loader(256, shuffle=True)}, "batches 16, not 8"),
         (SPOS, {"scheduler": partial(torch.optim.lr_scheduler.StepLR, step_size=1)}, "scheduler NoneType, not StepLR"),
         (SPOS, {"space": ModelSpace(nn.Linear, 4, 2)}, "space "),
     ],
@@ -160,6 +164,36 @@ def test_the_folder_of_another_search_is_refused(method, options, words, tmp_pat
     fit(SPOS(), folder=tmp_path)
     with pytest.raises(OneShotError, match=f"is of another search, with .*{words}.*give another folder"):
         fit(method(), folder=tmp_path, **options)
+
+
+@pytest.mark.parametrize(("method", "read"), [(SPOS, 0), (DARTS, 48)])
+def test_only_methods_that_learn_read_validation_batches_in_training(method, read):
+    class Counting(DataLoader):
+        count = 0
+
+        def __iter__(self):
+            for batch in super().__iter__():
+                self.count += 1
+                yield batch
+
+    class Counted(method):
+        def best(self, k=1):
+            self.read = valid.count
+            return super().best(k)
+
+        def searcher(self):
+            self.read = valid.count
+            return super().searcher()
+
+    valid = Counting(data(seed=1), batch_size=32)
+    counted = Counted()
+    fit(counted, valid=valid)
+    assert counted.read == read
+
+
+def test_a_scheduler_that_needs_a_metric_is_refused_before_the_training():
+    with pytest.raises(OneShotError, match="ReduceLROnPlateau needs a metric"):
+        fit(SPOS(), scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau)
 
 
 def test_weights_of_another_supernet_are_refused(tmp_path):

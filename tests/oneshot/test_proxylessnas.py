@@ -1,8 +1,12 @@
+from functools import partial
+
+import pytest
 import torch
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from lanista import ModelSpace
+from lanista.errors import OneShotError
 from lanista.nn import LayerChoice
 from lanista.nn.mixture import Mixture
 from lanista.oneshot import DARTS, ProxylessNAS
@@ -99,8 +103,25 @@ def test_the_gradient_of_alpha_is_that_of_a_softmax_of_two():
     assert found[0, left] == 0
 
 
+@pytest.mark.parametrize(("warmup", "still"), [(0, 0), (0.25, 3), (1, 10)])
+def test_the_architecture_stands_still_at_first(warmup, still):
+    method = started(make=partial(ProxylessNAS, warmup=warmup))
+    optimizer = torch.optim.SGD(method.network.supernet.parameters(), 0.1)
+    first, moved = method.strengths(), []
+    for number in range(10):
+        method.step(batch(number), batch(number + 100), loss=loss, optimizer=optimizer)
+        moved.append(method.strengths() != first)
+    assert moved == [False] * still + [True] * (10 - still)
+
+
+@pytest.mark.parametrize("warmup", [-0.1, 1.5, "a"])
+def test_a_warmup_is_a_share(warmup):
+    with pytest.raises(OneShotError, match=r"warmup is .*; give a share of the search, from 0 to 1"):
+        ProxylessNAS(warmup=warmup)
+
+
 def test_a_step_leaves_the_probabilities_of_the_others():
-    method = started()
+    method = started(make=partial(ProxylessNAS, warmup=0))
     method.learning_rate = 0.1
     method.prepare()
     optimizer = torch.optim.SGD(method.network.supernet.parameters(), 0.1)

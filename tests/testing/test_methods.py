@@ -83,6 +83,8 @@ class Forgetful(SPOS):
 
     def passes(self, train, loss):
         self.seen += 1
+        if self.fault == "anywhere":
+            torch.rand(1, generator=self.generator())
         if self.fault == "still":
             yield loss(self.network.sub(self.network.supernet.space.decisions.default()), train) * 0
         else:
@@ -112,6 +114,7 @@ class Forgetful(SPOS):
         ("same", "best_are_different_and_keep_the_limits"),
         ("negative", "strengths_are_numbers_from_zero"),
         ("careless", "learning_leaves_the_weights"),
+        ("anywhere", "a_default_device_may_be_set"),
     ],
 )
 def test_a_law_finds_what_breaks_it(fault, law):
