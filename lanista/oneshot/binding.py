@@ -116,7 +116,7 @@ class Bound(dict[str, Any]):
         if part is None:
             return copy.deepcopy(super().__getitem__(name), memo)
         if part.identity not in memo:
-            value = part.read().detach().clone()
+            value = owned(part.read(), super().__getitem__(name))
             memo[part.identity] = value if self.buffers else nn.Parameter(value, requires_grad=part.learns)
         return memo[part.identity]
 
@@ -178,6 +178,12 @@ def bind(module: nn.Module, parts: Mapping[str, Source], *, buffers: bool = Fals
     if buffers and any(part.split for part in parts.values()):
         module.register_forward_pre_hook(_borrow)
         module.register_forward_hook(_give_back)
+
+
+def owned(value: Tensor, like: Tensor) -> Tensor:
+    """A copy in the memory order of the tensor that a model was built with: other orders may give other last digits."""
+    with torch.no_grad():
+        return torch.empty_like(like, dtype=value.dtype, device=value.device, requires_grad=False).copy_(value)
 
 
 def flatten(module: nn.Module, inputs: object = None) -> None:

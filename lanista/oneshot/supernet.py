@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from lanista.errors import OneShotError
 from lanista.evaluator.base import Weights
 from lanista.model import ModelSpace
-from lanista.oneshot.binding import Bound, Moored, bind, flatten
+from lanista.oneshot.binding import Bound, Moored, bind, flatten, owned
 from lanista.oneshot.catalogue import catalogue
 from lanista.oneshot.identity import Key, Path, Slot, slots
 from lanista.oneshot.slices import Layout, Part, window
@@ -112,10 +112,7 @@ class Supernet(Weights):
             original = slot.tensor
             if id(original) not in known:
                 part = self._part(slot)
-                if part is None:
-                    value = original.to(self.device)
-                else:
-                    value = part.read().detach().clone(memory_format=torch.contiguous_format)
+                value = original.to(self.device) if part is None else owned(part.read(), original)
                 if isinstance(original, nn.Parameter):
                     value = nn.Parameter(value, requires_grad=original.requires_grad)
                 known[id(original)] = value

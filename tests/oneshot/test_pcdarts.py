@@ -155,9 +155,17 @@ def test_the_architecture_stands_still_at_first():
     assert moved == [False, False, True, True]
 
 
-@pytest.mark.parametrize("wrong", [{"parts": 0}, {"parts": 2.0}, {"warmup": 1.5}], ids=str)
-def test_settings_have_ranges(wrong):
-    with pytest.raises(OneShotError, match="parts is an integer of at least 1, warmup from 0 to 1"):
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"parts": 0}, "parts is 0; give an integer of at least 1"),
+        ({"parts": 2.0}, "parts is 2.0; give an integer of at least 1"),
+        ({"warmup": 1.5}, "warmup is 1.5; give a share of the search, from 0 to 1"),
+    ],
+    ids=str,
+)
+def test_settings_have_ranges(wrong, words):
+    with pytest.raises(OneShotError, match=words):
         PCDARTS(**wrong)
 
 
